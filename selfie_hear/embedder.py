@@ -1,0 +1,110 @@
+"""Front end -> encoder -> pooling as one module; works through a clip in chunks, so memory stays bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from selfie_hear.config import ModelConfig
+from selfie_hear.encoders import build_encoder
+from selfie_hear.framing import FrameGrid
+from selfie_hear.frontend import LogMel
+from selfie_hear.pooling import mean_max, sliding_mean_max
+
+CHUNK = 256  # output frames (10.24 s) per pass: the fastest on a CPU, and 30 MB of activations
+
+
+@dataclass
+class _Heard:
+    """The part of a clip that is still needed, and how much has been heard in all."""
+
+    audio: Tensor  # (B, n)
+    origin: int = 0  # sample number of audio[:, 0]
+
+    @property
+    def total(self) -> int:
+        return self.origin + self.audio.shape[1]
+
+    def cut(self, first: int, last: int) -> Tensor:
+        """Samples `[first, last)`, silence where the clip has none."""
+        inside = self.audio[:, max(0, first) - self.origin : max(0, last - self.origin)]
+        return torch.nn.functional.pad(inside, (max(0, -first), max(0, last - self.total)))
+
+    def forget(self, first: int) -> None:
+        """Drop what lies before sample `first`."""
+        drop = min(max(0, first - self.origin), self.audio.shape[1])
+        self.audio, self.origin = self.audio[:, drop:], self.origin + drop
+
+
+class Embedder(nn.Module):
+    """Any mono audio to embeddings.
+
+    Attributes:
+        sample_rate: Hz that the audio must have.
+        scene_embedding_size, timestamp_embedding_size: values per embedding.
+        timestamp_window_ms: length of the window that a timestamp embedding pools over; may be changed.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.front_end = LogMel(config.front_end)
+        self.encoder = build_encoder(config.encoder, config.front_end.n_mels)
+        self.grid = FrameGrid.of(config.front_end, self.encoder.stride, self.encoder.context)
+        self.timestamp_window_ms = config.timestamp_window_ms
+        self.sample_rate = config.front_end.sample_rate
+        self.scene_embedding_size = self.encoder.dim
+        self.timestamp_embedding_size = self.encoder.dim
+
+    @property
+    def device(self) -> torch.device:
+        return self.front_end.window.device
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """Scene embeddings `(B, D)` of `(B, N)` samples: mean + max over the frames of the whole clip."""
+        return self.scene([audio])
+
+    def scene(self, blocks: Iterable[Tensor]) -> Tensor:
+        """Scene embeddings `(B, D)` of audio that comes in blocks `(B, n_i)`."""
+        return mean_max(self.frames(blocks))
+
+    def timestamps(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Timestamp embeddings in pieces `(B, t, D)`, together one per output frame, of audio that comes in blocks."""
+        return sliding_mean_max(self.frames(blocks), self.grid.window_frames(self.timestamp_window_ms))
+
+    def frames(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Output frames in pieces `(B, t, D)` of audio that comes in blocks `(B, n_i)`.
+
+        The pieces do not depend on where one block ends and the next begins. Memory: one block and one chunk.
+        """
+        heard: _Heard | None = None
+        done = 0
+        for block in blocks:
+            if heard is None:
+                heard = _Heard(block)
+            else:
+                heard.audio = torch.cat([heard.audio, block], dim=1)
+            while heard.total >= self.grid.samples_to_emit(done + CHUNK):
+                yield self._encode(heard, done, done + CHUNK, None)
+                done += CHUNK
+                oldest, _ = self.grid.mel_span(done - CHUNK, done, None)  # the last chunk may reach back that far
+                heard.forget(self.grid.sample_span(oldest, oldest + 1)[0])
+        if heard is None or heard.total == 0:
+            raise ValueError("no audio to embed: zero samples")
+        count, mels = self.grid.frames(heard.total), self.grid.mel_frames(heard.total)
+        while done < count:
+            stop = min(done + CHUNK, count)
+            start = max(0, stop - CHUNK)  # as long as the others: matrix kernels for fewer rows round differently
+            yield self._encode(heard, start, stop, mels)[:, done - start :]
+            done = stop
+
+    def _encode(self, heard: _Heard, start: int, stop: int, mels: int | None) -> Tensor:
+        """Output frames `[start, stop)`, with the context that makes them equal to those of the whole clip."""
+        lo, hi = self.grid.mel_span(start, stop, mels)
+        mel = self.front_end(heard.cut(*self.grid.sample_span(lo, hi)))
+        skip = start - lo // self.grid.stride
+        return cast(Tensor, self.encoder(mel))[:, skip : skip + stop - start]

@@ -1,0 +1,25 @@
+"""What every encoder promises to the code that frames and pools."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+
+class Encoder(nn.Module, ABC):
+    """A network whose output frame k sees the mel frames `stride * k - context` to `stride * (k + 1) + context - 1`.
+
+    Attributes:
+        dim: values per output frame.
+        stride: mel frames per output frame.
+        context: mel frames that an output frame sees on each side of its own; a multiple of `stride`.
+    """
+
+    dim: int
+    stride: int
+    context: int
+
+    @abstractmethod
+    def forward(self, mel: Tensor) -> Tensor:
+        """`(B, 1, F, T)` log-mel to `(B, T // stride, dim)`."""

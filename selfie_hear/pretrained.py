@@ -1,0 +1,148 @@
+"""Where weights come from: a bundled name, a release folder, or the Hub; safetensors only, digests checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from selfie_hear.config import FORMAT_VERSION, ConfigError, ReleaseConfig, from_dict
+from selfie_hear.embedder import Embedder
+
+DEFAULT = "selfie-open10h"
+BRANCHES = ("online", "target")
+HUB_PREFIX = "hf-hub:"
+PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
+
+
+class ReleaseError(ValueError):
+    """Weights that cannot be found or used; the message says which, why, and what is accepted."""
+
+
+def bundled_folder() -> Path:
+    """The folder of the releases that come with the package: inside it when installed, beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    return package / "weights" if (package / "weights").is_dir() else package.parent / "weights"
+
+
+def bundled_releases() -> dict[str, Path]:
+    """Name to folder of the releases that come with the package."""
+    return {path.parent.name: path.parent for path in sorted(bundled_folder().glob("*/config.json"))}
+
+
+def find_release(source: str = "", *, name: str = DEFAULT, revision: str | None = None) -> Path:
+    """The folder of a release.
+
+    Args:
+        source: "" for the bundled release `name`; a bundled name; a release folder; or `hf-hub:ORG/NAME[@REVISION]`.
+        name: of a bundled release.
+        revision: branch, tag or commit on the Hub; the same as `@REVISION`.
+
+    Raises:
+        ReleaseError: no such name, folder or repository, or not a release.
+    """
+    if source.startswith(HUB_PREFIX):
+        return _download(source.removeprefix(HUB_PREFIX), revision)
+    if revision is not None:
+        raise ReleaseError(f"revision {revision!r} only goes with a model from the Hub ({HUB_PREFIX}ORG/NAME)")
+    releases = bundled_releases()
+    if not source or source in releases:
+        if (source or name) not in releases:
+            raise ReleaseError(f"no bundled model is named {name!r}; bundled models are {', '.join(releases)}")
+        return releases[source or name]
+    path = Path(source)
+    if path.suffix.lower() in PICKLES:
+        raise ReleaseError(
+            f"{source}: pickled weights can run code when they are loaded and are not accepted; "
+            "give a release folder (config.json and online.safetensors)"
+        )
+    if path.is_file():
+        raise ReleaseError(f"{source} is a file; give the release folder that holds config.json and *.safetensors")
+    if not path.is_dir():
+        raise ReleaseError(
+            f"{source}: no such folder; accepted are a release folder, a bundled name ({', '.join(releases)}) "
+            f"or {HUB_PREFIX}ORG/NAME[@REVISION]"
+        )
+    return path
+
+
+def read_config(folder: Path) -> ReleaseConfig:
+    """`config.json` of a release folder.
+
+    Raises:
+        ReleaseError: missing, not JSON, another format, or not a release of this package.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        pickles = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in PICKLES)
+        hint = f"; it holds pickled weights ({', '.join(pickles)}), which are not accepted" if pickles else ""
+        raise ReleaseError(f"{folder}: not a release folder, it has no config.json{hint}")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ReleaseError(f"{path}: not JSON ({error})") from error
+    if not isinstance(values, dict) or "format_version" not in values:
+        raise ReleaseError(f"{path}: not the configuration of a selfie_hear release (no format_version)")
+    if values["format_version"] != FORMAT_VERSION:
+        raise ReleaseError(
+            f"{path}: release format {values['format_version']!r}, this version of selfie_hear reads {FORMAT_VERSION}"
+        )
+    try:
+        return from_dict(ReleaseConfig, values, str(path))
+    except ConfigError as error:
+        raise ReleaseError(str(error)) from error
+
+
+def load_release(folder: Path, branch: str = "online") -> Embedder:
+    """Build the model of a release folder and load its weights, strictly, in float32 and eval mode.
+
+    Raises:
+        ReleaseError: an unknown branch, a missing or damaged file, or weights that do not fit the configuration.
+    """
+    if branch not in BRANCHES:
+        raise ReleaseError(f"branch {branch!r} is unknown; branches are {', '.join(BRANCHES)}")
+    config = read_config(folder)
+    path = folder / f"{branch}.safetensors"
+    if not path.is_file():
+        have = sorted(p.name for p in folder.glob("*.safetensors"))
+        raise ReleaseError(f"{path}: missing; the folder has {', '.join(have) or 'no safetensors files'}")
+    expected = config.sha256.get(path.name)
+    if expected is None or file_digest(path) != expected:
+        raise ReleaseError(f"{path}: damaged or not of this release, its SHA-256 is not the one in config.json")
+    try:
+        weights = load_file(path)
+        model = Embedder(config.model)
+        model.load_state_dict({key: _widen(value) for key, value in weights.items()}, strict=True)
+    except (SafetensorError, ConfigError, RuntimeError) as error:
+        raise ReleaseError(f"{path}: cannot be loaded: {error}") from error
+    return model.eval()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _widen(value: torch.Tensor) -> torch.Tensor:
+    return value.float() if value.is_floating_point() else value
+
+
+def _download(repository: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download  # only now: it is slow to import and most models are local
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    repository, at, tag = repository.partition("@")
+    if at and revision is not None and revision != tag:
+        raise ReleaseError(f"two revisions were given: @{tag} and revision={revision!r}")
+    try:
+        folder = snapshot_download(
+            repository, revision=tag or revision, allow_patterns=["config.json", "*.safetensors", "README.md"]
+        )
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        what = f"{HUB_PREFIX}{repository}" + (f"@{tag or revision}" if tag or revision else "")
+        raise ReleaseError(f"{what}: could not be fetched from the Hub: {error}") from error
+    return Path(folder)
