@@ -1,0 +1,51 @@
+"""Fixtures that many tests share: a tiny model, the shipped one, the example recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from selfie_hear import Embedder, load_model
+from selfie_hear.config import EncoderConfig, FrontEndConfig, ModelConfig
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def examples() -> list[Path]:
+    return sorted(path for path in (ROOT / "examples").iterdir() if path.suffix in (".ogg", ".flac"))
+
+
+@pytest.fixture(scope="session")
+def model() -> Embedder:
+    """The bundled default."""
+    return load_model()
+
+
+@pytest.fixture
+def tiny() -> Embedder:
+    """A small untrained model in eval mode, with statistics as training would leave them."""
+    torch.manual_seed(0)
+    config = ModelConfig(FrontEndConfig(n_mels=16), EncoderConfig(options={"channels": 4, "hidden": 24}))
+    embedder = Embedder(config)
+    with torch.no_grad():
+        for name, value in embedder.named_buffers():
+            if name.endswith("running_mean"):
+                value.normal_(-1.0, 1.0)
+            if name.endswith("running_var"):
+                value.uniform_(0.5, 4.0)
+    return embedder.eval()
+
+
+def noise(samples: int, seed: int = 0) -> torch.Tensor:
+    """Noise `(samples,)` with a level that changes, so that no two frames are alike."""
+    generator = torch.Generator().manual_seed(seed)
+    level = 0.05 + 0.3 * torch.linspace(0, 7, samples).sin().abs()
+    return level * torch.randn(samples, generator=generator).clamp(-3, 3) / 3

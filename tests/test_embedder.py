@@ -1,0 +1,75 @@
+"""The chunked path: equal to one pass over the whole clip, in any blocks, at any length."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import selfie_hear.embedder as module
+from selfie_hear import Embedder
+from tests.conftest import noise
+
+
+def frames(model: Embedder, blocks: list[torch.Tensor]) -> torch.Tensor:
+    with torch.no_grad():
+        return torch.cat(list(model.frames(blocks)), dim=1)
+
+
+def whole(model: Embedder, audio: torch.Tensor) -> torch.Tensor:
+    """Front end and encoder over the whole clip at once, written out."""
+    count = model.grid.frames(audio.shape[1])
+    mels = model.grid.mel_frames(audio.shape[1])
+    padded = torch.nn.functional.pad(audio, (512, max(0, 160 * (mels - 1) + 512 - audio.shape[1])))
+    with torch.no_grad():
+        mel = model.front_end(padded[:, : 160 * (mels - 1) + 1024])
+        return model.encoder(mel)[:, :count]
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.95, 10.0, 10.27, 20.47, 20.55, 33.3])
+def test_chunks_are_bit_equal_to_the_whole(model: Embedder, seconds: float) -> None:
+    audio = noise(int(16000 * seconds))[None]
+    assert torch.equal(frames(model, [audio]), whole(model, audio))
+
+
+@pytest.mark.parametrize("chunk", [4, 16, 100])
+def test_chunks_of_any_size_agree(tiny: Embedder, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    audio = noise(16000 * 9)[None]
+    expected = whole(tiny, audio)
+    monkeypatch.setattr(module, "CHUNK", chunk)
+    assert torch.allclose(frames(tiny, [audio]), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("block", [999, 16000, 163_841])
+def test_blocks_do_not_show(model: Embedder, block: int) -> None:
+    audio = noise(16000 * 25 + 77)[None]
+    assert torch.equal(frames(model, list(audio.split(block, 1))), frames(model, [audio]))
+
+
+def test_every_length_up_to_a_second_is_whole_and_finite(tiny: Embedder) -> None:
+    for samples in [*range(1, 700, 13), 1023, 1024, 1025, 15200, 15999]:
+        audio = noise(samples)[None]
+        out = frames(tiny, [audio])
+        assert out.shape[1] == tiny.grid.frames(samples)
+        assert torch.isfinite(out).all()
+        assert torch.allclose(out, whole(tiny, audio), atol=1e-5)
+
+
+def test_every_sample_counts(tiny: Embedder) -> None:
+    audio = noise(5000)[None]
+    embedding = tiny(audio)
+    for sample in (0, 1, 2500, 4990, 4999):
+        changed = audio.clone()
+        changed[0, sample] += 0.9
+        assert not torch.equal(tiny(changed), embedding), sample
+
+
+def test_forward_takes_gradients_for_fine_tuning(tiny: Embedder) -> None:
+    audio = torch.stack([noise(8000, 0), noise(8000, 1)])
+    tiny(audio).sum().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in tiny.parameters())
+
+
+def test_no_audio_is_an_error(tiny: Embedder) -> None:
+    for blocks in ([], [torch.zeros(1, 0)]):
+        with pytest.raises(ValueError, match="zero samples"):
+            tiny.scene(blocks)

@@ -1,0 +1,63 @@
+"""The direction of imports, and what importing the package brings along."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+# Each module may import those on lower floors only.
+FLOORS = {
+    "selfie_hear.config": 0,
+    "selfie_hear.framing": 1, "selfie_hear.frontend": 1, "selfie_hear.pooling": 1, "selfie_hear.audio": 1,
+    "selfie_hear.tables": 1, "selfie_hear.encoders.dropout": 1, "selfie_hear.encoders.base": 1,
+    "selfie_hear.encoders.audio_ntt": 2, "selfie_hear.encoders": 3,
+    "selfie_hear.embedder": 4, "selfie_hear.pretrained": 5, "selfie_hear.api": 6, "selfie_hear.corpus": 7,
+    "selfie_hear": 8, "selfie_hear.cli": 9,
+}  # fmt: skip
+OPTIONAL = {"pyarrow", "torchaudio", "tensorboard", "librosa", "sklearn", "huggingface_hub", "typer", "rich"}
+
+
+def modules(root: Path, package: str) -> dict[str, Path]:
+    found = {}
+    for path in (root / package).rglob("*.py"):
+        parts = path.relative_to(root).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def test_imports_go_down(root: Path) -> None:
+    ours = modules(root, "selfie_hear")
+    assert set(ours) == set(FLOORS)
+    for name, path in ours.items():
+        for imported in imports(path):
+            assert not imported.startswith("training"), f"{name} imports {imported}"
+            if imported in FLOORS and imported != name:
+                assert FLOORS[imported] < FLOORS[name], f"{name} imports {imported}"
+
+
+def test_training_imports_nothing_upward(root: Path) -> None:
+    for name, path in modules(root, "training").items():
+        for imported in imports(path):
+            assert imported.split(".")[0] != "tests", f"{name} imports {imported}"
+            assert imported != "selfie_hear.cli", f"{name} imports {imported}"
+
+
+def test_importing_loads_nothing_optional_and_says_nothing(tmp_path: Path) -> None:
+    code = f"import sys, selfie_hear; print(sorted({OPTIONAL} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+    assert result.stderr == ""
+    assert list(tmp_path.iterdir()) == []
