@@ -1,0 +1,1 @@
+"""Pre-training of selfie_hear encoders; run from a checkout as `python -m training`."""

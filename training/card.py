@@ -1,0 +1,140 @@
+"""The model card of a release: the Hub's YAML header, then what a user must know."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from typing import Any
+
+from selfie_hear.config import ReleaseConfig
+
+_TEMPLATE = """---
+license: {hub_licence}
+library_name: selfie_hear
+pipeline_tag: feature-extraction
+tags: [audio, audio-embedding, self-supervised, HEAR, SELFIE]
+---
+
+# {name}
+
+An audio encoder: any sound at {rate} Hz to {dim} values, or to {dim} values every {step} ms.
+{summary}; encoder {encoder}, after Nguyen, Uhlich, Cardinaux: *Improving
+self-supervised learning for audio representations by feature diversity and decorrelation*. Trained from scratch,
+without labels.
+
+```python
+from selfie_hear import load_model, get_scene_embeddings
+model = load_model(name="{name}")            # branch="target" for the moving-average encoder
+embeddings = get_scene_embeddings(audio, model)  # (n_sounds, n_samples) in [-1, 1] -> (n_sounds, {dim})
+```
+
+## Results
+
+{results}
+
+## Training
+
+`python -m training train {recipe} --data DATA --out RUN && python -m training export RUN -o {name}`
+
+| | |
+|---|---|
+{training}
+
+Weights are stored in half precision and computed in float32; rounding them moves a golden embedding by at most
+{rounding}.
+`golden.safetensors` holds three clips and the embeddings that these files must give.
+
+## Data
+
+{data}. Hours by licence, as the sources state it:
+
+| licence | clips | hours |
+|---|---|---|
+{licences}
+
+Every source:
+
+| source | licence | clips | hours |
+|---|---|---|---|
+{sources}
+
+## Licence
+
+The weights are released under {licence}; they contain no audio, and the training audio keeps its licences.{reciprocal}
+
+## Intended use and limits
+
+Similarity search, clustering, tagging and monitoring of sounds, with a small classifier on top; benchmarks of
+representations. Trained on little audio: free speech and outdoor recordings are scarce, and the augmentations of SELFIE
+make the encoder indifferent to small changes of pitch and tempo. It has not been evaluated for identifying people, and
+was not made for that; nor for decisions that affect safety. Sound above {top} Hz is not seen.
+"""
+
+
+_RECIPROCAL = """
+{hours:.1f} h of it are, at least in part, under share-alike or GPL terms. We treat weights as statistics of the audio
+and not as an adaptation of it. If your policy sees that otherwise, train the same recipe on the rows of the manifest
+that suit you: `pack` takes a CSV file."""
+
+
+def render(
+    release: ReleaseConfig,
+    size: int,
+    data: dict[str, Any],
+    rounding: dict[str, float],
+    results: list[dict[str, Any]],
+) -> str:
+    """The card as Markdown; `size` is the embeddings', `results` are rows of `python -m training linear --json`."""
+    front_end, training = release.model.front_end, release.training
+    by_licence: dict[str, list[float]] = defaultdict(lambda: [0, 0.0])
+    for row in data["sources"]:
+        entry = by_licence[row["licence"].split(" (")[0] or "not stated"]
+        entry[0] += row["clips"]
+        entry[1] += row["hours"]
+    reciprocal = sum(row["hours"] for row in data["sources"] if re.search("SA|GPL|GNU", row["licence"]))
+    values = {
+        "steps": f"{training['steps_done']} of {training['batch']} crops of {training['crop_seconds']} s",
+        "crops": training["crops_seen"],
+        "time": f"{training['hours_of_training']} h, {training['precision']}, torch {training['torch']}",
+        "optimiser": f"Adam, learning rate {training['learning_rate']}, {training['schedule']}, "
+        f"{training['warmup_steps']} steps of warm-up",
+        "objective": f"{training['objective']} {training['objective_options']}",
+        "augmentation": training["augment"],
+        "seed": training["seed"],
+    }
+    return _TEMPLATE.format(
+        name=release.name,
+        hub_licence=release.licence.lower(),
+        licence=release.licence,
+        summary=release.summary,
+        rate=front_end.sample_rate,
+        top=int(front_end.f_max),
+        encoder=release.model.encoder.name,
+        dim=size,
+        step=40,
+        recipe=training["recipe"],
+        results=results_table(results),
+        training="\n".join(f"| {key} | {value} |" for key, value in values.items()),
+        rounding=", ".join(f"{value:.1e} ({branch})" for branch, value in rounding.items())
+        + ", relative to its length",
+        data=release.data,
+        reciprocal=_RECIPROCAL.format(hours=reciprocal) if reciprocal else "",
+        licences="\n".join(f"| {name} | {n} | {h:.2f} |" for name, (n, h) in sorted(by_licence.items())),
+        sources="\n".join(
+            f"| {row['source']} | {row['licence']} | {row['clips']} | {row['hours']:.3f} |" for row in data["sources"]
+        ),
+    )
+
+
+def results_table(rows: list[dict[str, Any]]) -> str:
+    """Markdown table of linear probe accuracies; each row is {"model": title, "scores": {task: accuracy in %}}."""
+    if not rows:
+        return "None recorded; `python -m training linear` measures them."
+    tasks = list(rows[0]["scores"])
+    lines = [f"| | {' | '.join(tasks)} |", "|---" * (len(tasks) + 1) + "|"]
+    for row in rows:
+        scores = " | ".join(format(row["scores"][task], ".1f") for task in tasks)
+        lines.append(f"| {row['model']} | {scores} |")
+    return "\n".join(
+        [*lines, "", "Accuracy in %, linear probe on frozen scene embeddings (`python -m training linear`)."]
+    )

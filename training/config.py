@@ -1,0 +1,94 @@
+"""A training run as typed values, and `--set key=value` on top of a recipe."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from selfie_hear.config import ConfigError, ModelConfig, from_dict, to_dict
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Strengths of the augmentations; SELFIE section 2.2."""
+
+    crop_scale: tuple[float, float] = (0.6, 1.5)  # area of the random resize crop, relative to the input
+    crop_aspect: tuple[float, float] = (0.75, 1.33)  # its width to height
+    crop_canvas: tuple[float, float] = (1.0, 1.5)  # height and width that it is taken from, relative to the input
+    background_share: float = 0.2  # largest share of another clip
+    fader_gain: float = 1.0  # largest gain at either end, log-mel units
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides what a run computes, except its data."""
+
+    recipe: str
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    objective: str = "selfie"
+    objective_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    augment: AugmentConfig = AugmentConfig()
+    crop_seconds: float = 0.95
+    batch: int = 512
+    steps: int = 100_000
+    learning_rate: float = 1e-4
+    schedule: str = "constant"  # or "cosine": down to zero at the last step
+    warmup_steps: int = 0
+    precision: str = "auto"  # "bf16", "fp32", or "auto": bf16 where the device multiplies bf16 matrices in hardware
+    seed: int = 0
+    log_every: int = 10  # steps
+    checkpoint_every: int = 200  # steps
+
+    def __post_init__(self) -> None:
+        _accept("schedule", self.schedule, ("constant", "cosine"))
+        _accept("precision", self.precision, ("auto", "bf16", "fp32"))
+        for name in ("batch", "steps", "log_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}: must be at least 1, got {getattr(self, name)}")
+        if self.batch < 2:
+            raise ConfigError("batch: must be at least 2, the losses are statistics over a batch")
+
+    @property
+    def crop_samples(self) -> int:
+        return round(self.crop_seconds * self.model.front_end.sample_rate)
+
+
+def _accept(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ConfigError(f"{name}: {value!r} is unknown; known are {', '.join(known)}")
+
+
+def with_settings(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
+    """Apply settings such as `batch=64` or `model.front_end.n_mels=32`; values are Python literals or plain words.
+
+    Raises:
+        ConfigError: not `key=value`, an unknown key (the message lists the known ones) or a value of another type.
+    """
+    values = to_dict(config)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {setting!r}: expected key=value")
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            value = text
+        *parents, leaf = key.split(".")
+        place: Any = values
+        for parent in parents:
+            place = place.get(parent) if isinstance(place, dict) else None
+        free = bool(parents) and parents[-1] in ("options", "objective_options")
+        if not isinstance(place, dict) or (leaf not in place and not free):
+            raise ConfigError(f"--set: unknown key {key!r}; known keys are {', '.join(_keys(to_dict(config)))}")
+        place[leaf] = value
+    return from_dict(TrainConfig, values, "--set")
+
+
+def _keys(values: Mapping[str, Any], prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for name, value in values.items():
+        keys += _keys(value, f"{prefix}{name}.") if isinstance(value, Mapping) and value else [prefix + name]
+    return keys

@@ -1,0 +1,134 @@
+"""A run to a release folder: both encoders in half precision, configuration, golden embeddings, model card."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from selfie_hear import get_scene_embeddings, get_timestamp_embeddings
+from selfie_hear.config import FORMAT_VERSION, ReleaseConfig, from_dict, to_dict
+from selfie_hear.embedder import Embedder
+from selfie_hear.pretrained import BRANCHES, file_digest, load_release
+from training import card, checkpoint
+from training.config import TrainConfig
+from training.loop import build_objective
+
+GOLDEN_TOLERANCE = 1e-4  # between processors; embeddings are of the order of 1
+
+
+class ExportError(ValueError):
+    """A run that cannot be exported."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What a release is, and what storing it in half precision costs."""
+
+    folder: Path
+    rounding: dict[str, float]  # branch -> largest relative change of a golden embedding
+
+
+def export(run: Path, out: Path, licence: str = "CC-BY-4.0", results: Path | None = None) -> Exported:
+    """Write the release folder `out` from the newest checkpoint of `run`; it appears only when complete.
+
+    Args:
+        results: JSON of `python -m training linear --json`, for the model card.
+
+    Raises:
+        ExportError: `out` exists, or `run` is not a run with a checkpoint.
+    """
+    if out.exists():
+        raise ExportError(f"{out}: exists already; a release is never overwritten, name a new folder")
+    state = checkpoint.load_latest(run / "checkpoints")
+    if state is None:
+        raise ExportError(f"{run}: has no checkpoint to export")
+    config = from_dict(TrainConfig, json.loads((run / "config.json").read_text()), str(run / "config.json"))
+    data = json.loads((run / "data.json").read_text())
+    objective = build_objective(config)
+    objective.load_state_dict(state["objective"])
+
+    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
+    partial.mkdir(parents=True)
+    try:
+        exact: dict[str, Embedder] = {}
+        for branch, encoder in objective.encoders().items():
+            embedder = Embedder(config.model)
+            embedder.encoder.load_state_dict(encoder.state_dict())
+            exact[branch] = embedder.eval()
+            save_file(_halve(embedder.state_dict()), partial / f"{branch}.safetensors", metadata={"format": "pt"})
+        origins = len({row["source"] for row in data["sources"]})
+        release = ReleaseConfig(
+            format_version=FORMAT_VERSION,
+            name=out.name,
+            summary=f"{config.objective.upper()} on {data['hours']:.1f} h of open audio, {state['step']} steps",
+            licence=licence,
+            data=f"{data['hours']:.1f} h, {data['clips']} clips of {origins} open sources",
+            model=config.model,
+            training={
+                **to_dict(config),
+                "steps_done": state["step"],
+                "crops_seen": state["step"] * config.batch,
+                "hours_of_training": round(state["seconds"] / 3600, 2),
+                "torch": torch.__version__,
+            },
+            sha256={f"{branch}.safetensors": file_digest(partial / f"{branch}.safetensors") for branch in exact},
+        )
+        (partial / "config.json").write_text(json.dumps(to_dict(release), indent=2) + "\n")
+        rounding = _write_golden(partial, exact)
+        scores = json.loads(results.read_text()) if results else []
+        size = exact["online"].scene_embedding_size
+        (partial / "README.md").write_text(card.render(release, size, data, rounding, scores))
+        for path in partial.iterdir():
+            path.chmod(0o644)  # safetensors writes files that only their owner may read
+        partial.rename(out)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return Exported(out, rounding)
+
+
+def _halve(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Matrices and kernels in half precision; statistics, biases, window and mel matrix as they are."""
+    halved = {}
+    for name, value in state.items():
+        weight = name.startswith("encoder.") and value.ndim > 1
+        halved[name] = (value.half() if weight else value).contiguous()
+    return halved
+
+
+def golden_clips(sample_rate: int) -> list[Tensor]:
+    """Three clips that any machine makes alike: a chirp with a fading partial, bursts of noise, silence and a click."""
+    time = torch.arange(int(1.3 * sample_rate), dtype=torch.float64) / sample_rate
+    chirp = 0.5 * torch.sin(2 * torch.pi * (200 * time + 900 * time**2)) * torch.exp(-time)
+    generator = torch.Generator().manual_seed(0)
+    noise = 0.2 * torch.randn(int(0.7 * sample_rate), generator=generator, dtype=torch.float64)
+    noise[noise.shape[0] // 3 : noise.shape[0] // 2] = 0.0
+    click = torch.zeros(sample_rate // 2, dtype=torch.float64)
+    click[sample_rate // 4] = 0.9
+    return [torch.round(clip * 32767).to(torch.int16) for clip in (chirp, noise, click)]
+
+
+def _write_golden(folder: Path, exact: dict[str, Embedder]) -> dict[str, float]:
+    """`golden.safetensors`: clips (int16) and what the stored weights make of them; returns the cost of rounding."""
+    tensors: dict[str, Tensor] = {}
+    rounding: dict[str, float] = {}
+    clips = golden_clips(next(iter(exact.values())).sample_rate)
+    audio = [clip.float() / 32768.0 for clip in clips]
+    for number, clip in enumerate(clips):
+        tensors[f"audio.{number}"] = clip
+    for branch in BRANCHES:
+        stored = load_release(folder, branch)
+        scenes = get_scene_embeddings(audio, stored)
+        tensors[f"{branch}.scene"] = scenes
+        tensors[f"{branch}.timestamps.0"] = get_timestamp_embeddings(audio, stored)[0][0]
+        change = (scenes - get_scene_embeddings(audio, exact[branch])).norm(dim=1) / scenes.norm(dim=1)
+        rounding[branch] = float(change.max())
+    save_file(tensors, folder / "golden.safetensors", metadata={"tolerance": str(GOLDEN_TOLERANCE)})
+    return rounding

@@ -1,0 +1,74 @@
+"""SELFIE: bootstrap alignment, made diverse and decorrelated (Nguyen, Uhlich, Cardinaux)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from selfie_hear.encoders import Encoder
+from selfie_hear.pooling import mean_max
+from training.ema import make_target, update_target
+from training.heads import mlp
+from training.losses import alignment, decorrelation, diversity
+from training.objectives.base import Objective
+
+
+@dataclass(frozen=True)
+class SelfieConfig:
+    diversity_weight: float = 1.0
+    decorrelation_weight: float = 1.0
+    decay: float = 0.995  # of the target's moving average
+    head_hidden: int = 4096
+    head_outputs: int = 256
+
+
+class Selfie(Objective):
+    """Online network (encoder, projector, predictor) that predicts the projections of a slowly moving target network.
+
+    Both views go through both networks and the two directions are averaged (BYOL). The batch is the whole batch: the
+    diversity and decorrelation terms are statistics over all of its clips.
+    """
+
+    def __init__(self, encoder: Encoder, config: SelfieConfig) -> None:
+        super().__init__()
+        self.config = config
+        projector = mlp(encoder.dim, config.head_hidden, config.head_outputs)
+        self.online = nn.ModuleDict({"encoder": encoder, "projector": projector})
+        self.predictor = mlp(config.head_outputs, config.head_hidden, config.head_outputs)
+        self.target = make_target(self.online)
+
+    def forward(self, first: Tensor, second: Tensor) -> dict[str, Tensor]:
+        embedding, ahead = self._direction(first, second)
+        _, back = self._direction(second, first)
+        terms = {name: (ahead[name] + back[name]) / 2 for name in ahead}
+        loss = (
+            terms["align_loss"]
+            + self.config.diversity_weight * terms["diversity_loss"]
+            + self.config.decorrelation_weight * terms["decorrelation_loss"]
+        )
+        return {"loss": loss, **terms, "embedding": embedding.detach()}
+
+    def _direction(self, view: Tensor, other: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        embedding = mean_max([self.online["encoder"](view)])
+        prediction = F.normalize(self.predictor(self.online["projector"](embedding)).float(), dim=1)
+        with torch.no_grad():
+            theirs = cast(nn.ModuleDict, self.target)
+            target = F.normalize(theirs["projector"](mean_max([theirs["encoder"](other)])).float(), dim=1)
+        with torch.autocast(prediction.device.type, enabled=False):  # the batch statistics stay in float32
+            terms = {
+                "align_loss": alignment(prediction, target),
+                "diversity_loss": diversity(prediction),
+                "decorrelation_loss": decorrelation(prediction),
+            }
+        return embedding, terms
+
+    def after_step(self) -> None:
+        update_target(self.target, self.online, self.config.decay)
+
+    def encoders(self) -> dict[str, Encoder]:
+        target = cast(nn.ModuleDict, self.target)
+        return {"online": cast(Encoder, self.online["encoder"]), "target": cast(Encoder, target["encoder"])}
