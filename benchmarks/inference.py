@@ -34,7 +34,8 @@ def measure(seconds: int, timestamps: bool) -> str:
         started = time.perf_counter()
         embed(audio, model)
         best = min(best, time.perf_counter() - started)
-    return f"{seconds / best:8.0f} x real time, {best:8.3f} s, peak memory {peak_mb():6.0f} MB, +{peak_mb() - before:.0f} MB"
+    grown = peak_mb() - before
+    return f"{seconds / best:8.0f} x real time, {best:8.3f} s, peak memory {peak_mb():6.0f} MB, +{grown:.0f} MB"
 
 
 def main() -> None:

@@ -28,6 +28,11 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Pr
 console = Console(stderr=True)
 
 
+def say(text: str, style: str | None = None) -> None:
+    """Print to stderr as it is: no markup, no wrapping."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
 @app.command()
 def pack(
     sources: Annotated[list[Path], typer.Argument(help="Audio files, folders, or CSV manifests with a column 'path'.")],
@@ -37,7 +42,7 @@ def pack(
 ) -> None:
     """Pack audio files into shards that training reads without decoding."""
     kept, rejected = pack_sources(sources, out, sample_rate, workers)
-    console.print(f"{out}: {kept} clips packed, {rejected} rejected" + (" (see rejected.csv)" if rejected else ""))
+    say(f"{out}: {kept} clips packed, {rejected} rejected" + (" (see rejected.csv)" if rejected else ""))
 
 
 @app.command()
@@ -51,9 +56,14 @@ def train(
 ) -> None:
     """Train a recipe; the same command again resumes the run."""
     config = with_settings(get_recipe(recipe), settings or [])
-    trainer = Trainer(config, data, out, torch.device(device))
+    try:
+        where = torch.device(device)
+        torch.empty(0, device=where)
+    except (RuntimeError, AssertionError) as error:  # torch's own words for a device that is not there
+        raise ConfigError(f"--device {device}: {str(error).splitlines()[0]}") from error
+    trainer = Trainer(config, data, out, where)
     until = config.steps if max_steps is None else max_steps
-    console.print(
+    say(
         f"{recipe}: {trainer.crops.hours:.2f} h of audio, {trainer.crops.crops_per_epoch} crops an epoch, "
         f"{trainer.config.precision} on {device}, step {trainer.step} of {until}"
     )
@@ -61,10 +71,10 @@ def train(
     def show(step: int, values: dict[str, float]) -> None:
         left = (until - step) * config.batch / values["crops_per_second"] / 60
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-        console.print(f"step {step}/{until}  {shown}  {left:.0f} min left", highlight=False, soft_wrap=True)
+        say(f"step {step}/{until}  {shown}  {left:.0f} min left")
 
     trainer.fit(until, show)
-    console.print(f"{out}: stopped after step {trainer.step}")
+    say(f"{out}: stopped after step {trainer.step}")
 
 
 @app.command(name="export")
@@ -77,8 +87,8 @@ def export_run(
     """Make a release folder from the newest checkpoint of a run."""
     done = export(run, out, licence, results)
     for branch, change in done.rounding.items():
-        console.print(f"{branch}: half precision moves an embedding by at most {change:.1e} of its length")
-    console.print(f"{out}: exported")
+        say(f"{branch}: half precision moves an embedding by at most {change:.1e} of its length")
+    say(f"{out}: exported")
 
 
 @app.command()
@@ -95,7 +105,7 @@ def linear(
             scores = evaluate(model, branch, tasks)
             rows.append({"model": f"{Path(model).name} {branch}".strip(), "scores": scores})
             shown = "  ".join(f"{name} {value:.1f}" for name, value in scores.items())
-            console.print(f"{rows[-1]['model']}: {shown}", highlight=False)
+            say(f"{rows[-1]['model']}: {shown}")
     if json_out is not None:
         json_out.write_text(json.dumps(rows, indent=2) + "\n")
 
@@ -105,7 +115,7 @@ def main() -> None:
     try:
         app()
     except (ConfigError, PackError, CheckpointError, TrainingError, ExportError, ReleaseError, TaskError) as error:
-        console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        say(f"error: {error}", style="red")
         raise SystemExit(1) from error
 
 

@@ -23,14 +23,24 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:08d}.pt"
     partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        torch.save({"step": step, **state}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            torch.save({"step": step, **state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)  # of a save that failed, so that it does not fill the disk
     for old in checkpoints(folder)[:-KEEP]:
         old.unlink()
     return path
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file to a temporary name and rename it."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text)
+    partial.replace(path)
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -51,7 +61,8 @@ def load_latest(folder: Path) -> dict[str, Any] | None:
         try:
             return dict(torch.load(path, map_location="cpu", weights_only=True))
         except Exception as error:  # torch raises many kinds for a damaged archive
-            log.warning("%s is damaged and passed over: %s", path, str(error).splitlines()[0])
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            log.warning("%s is damaged and passed over: %s", path, reason)
     if paths:
         raise CheckpointError(f"{folder}: none of its {len(paths)} checkpoints can be read")
     return None

@@ -21,6 +21,14 @@ class AugmentConfig:
     background_share: float = 0.2  # largest share of another clip
     fader_gain: float = 1.0  # largest gain at either end, log-mel units
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.background_share < 1:
+            raise ConfigError(f"augment.background_share: must be in [0, 1), got {self.background_share}")
+        for name in ("crop_scale", "crop_aspect"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise ConfigError(f"augment.{name}: expected 0 < low <= high, got {low}, {high}")
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -50,6 +58,10 @@ class TrainConfig:
                 raise ConfigError(f"{name}: must be at least 1, got {getattr(self, name)}")
         if self.batch < 2:
             raise ConfigError("batch: must be at least 2, the losses are statistics over a batch")
+        if self.learning_rate <= 0:
+            raise ConfigError(f"learning_rate: must be positive, got {self.learning_rate}")
+        if self.crop_samples < 8 * self.model.front_end.hop_length:
+            raise ConfigError(f"crop_seconds: must be at least 8 mel frames, got {self.crop_seconds} s")
 
     @property
     def crop_samples(self) -> int:

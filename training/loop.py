@@ -80,26 +80,31 @@ class Trainer:
 
     def _adopt(self) -> None:
         """Take over the run folder: its checkpoint if it has one, which must be of this very configuration."""
+        if self.run.exists() and not self.run.is_dir():
+            raise ConfigError(f"{self.run}: is a file; name a folder for the run")
         self.run.mkdir(parents=True, exist_ok=True)
-        path = self.run / "config.json"
-        values = to_dict(self.config)
-        if path.exists():
-            theirs = json.loads(path.read_text())
-            changed = sorted(key for key in values.keys() | theirs.keys() if values.get(key) != theirs.get(key))
-            if changed:
-                raise ConfigError(
-                    f"{self.run} is a run with other settings ({', '.join(changed)} differ): resume it with the "
-                    "settings it was started with, or name a new folder"
-                )
+        self._keep("config.json", to_dict(self.config))
+        self._keep("data.json", describe(self.crops.index, self.crops.about["sample_rate"]))
         state = checkpoint.load_latest(self.run / "checkpoints")
         if state is not None:
             self.objective.load_state_dict(state["objective"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.step, self.seconds = state["step"], state["seconds"]
             log.info("resuming %s at step %d", self.run, self.step)
-        path.write_text(json.dumps(values, indent=2) + "\n")
-        about = describe(self.crops.index, self.crops.about["sample_rate"])
-        (self.run / "data.json").write_text(json.dumps(about, indent=2) + "\n")
+
+    def _keep(self, name: str, values: dict[str, Any]) -> None:
+        """Write what the run is made of into its folder, or make sure that it is the same as before."""
+        path = self.run / name
+        if not path.exists():
+            checkpoint.write_whole(path, json.dumps(values, indent=2) + "\n")
+            return
+        theirs = json.loads(path.read_text())
+        changed = sorted(key for key in values.keys() | theirs.keys() if values.get(key) != theirs.get(key))
+        if changed:
+            raise ConfigError(
+                f"{self.run} is a run with other settings ({', '.join(changed)} of {name} differ): resume it with "
+                "those it was started with, or name a new folder"
+            )
 
     def save(self) -> None:
         state = {

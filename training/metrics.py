@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from training.checkpoint import write_whole
+
 
 def embedding_spread(embedding: Tensor) -> dict[str, float]:
     """Two numbers that fall when embeddings collapse.
@@ -43,12 +45,12 @@ class Journal:
         if self._path.exists():
             lines = self._path.read_text().splitlines(keepends=True)
             kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-            self._path.write_text("".join(kept))
+            write_whole(self._path, "".join(kept))
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, values: dict[str, float]) -> None:
         with self._path.open("a") as file:
-            file.write(json.dumps({"step": step, **{k: round(v, 6) for k, v in values.items()}}) + "\n")
+            file.write(json.dumps({"step": step, **{k: float(f"{v:.6g}") for k, v in values.items()}}) + "\n")
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
 

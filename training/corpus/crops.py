@@ -34,8 +34,7 @@ class Crops:
         """
         self.about = _read_about(folder)
         self.crop, self.margin, self.batch, self.seed = crop, margin, batch, seed
-        with (folder / "index.csv").open(newline="", encoding="utf-8") as file:
-            self.index = list(csv.DictReader(file))
+        self.index = _read_index(folder)
         self._shard = np.array([int(row["shard"]) for row in self.index])
         self._offset = np.array([int(row["offset"]) for row in self.index])
         self._samples = np.array([int(row["samples"]) for row in self.index])
@@ -82,11 +81,21 @@ def _read_about(folder: Path) -> dict[str, int]:
         about = json.loads((folder / "pack.json").read_text())
     except (OSError, json.JSONDecodeError) as error:
         raise PackError(f"{folder}: not a folder made by `python -m training pack` ({error})") from error
-    if about.get("format_version") != FORMAT_VERSION:
-        raise PackError(
-            f"{folder}: pack format {about.get('format_version')}, this version reads {FORMAT_VERSION}; pack again"
-        )
+    version = about.get("format_version") if isinstance(about, dict) else None
+    if version != FORMAT_VERSION:
+        raise PackError(f"{folder}: pack format {version}, this version reads {FORMAT_VERSION}; pack again")
     return dict(about)
+
+
+def _read_index(folder: Path) -> list[dict[str, str]]:
+    path = folder / "index.csv"
+    if not path.is_file():
+        raise PackError(f"{path}: missing; pack again")
+    with path.open(newline="", encoding="utf-8") as file:
+        index = list(csv.DictReader(file))
+    if not index:
+        raise PackError(f"{path}: lists no clips; pack again")
+    return index
 
 
 def _open_shard(folder: Path, number: int, samples: int) -> np.ndarray:

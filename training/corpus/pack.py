@@ -20,6 +20,7 @@ from selfie_hear.audio import EXTENSIONS, AudioError, read_audio
 log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
+INDEX_COLUMNS = ("path", "shard", "offset", "samples")
 SHARD_SAMPLES = 2**28  # 512 MiB a shard
 
 
@@ -54,10 +55,13 @@ def find_clips(sources: Sequence[Path]) -> list[Clip]:
 
 
 def _read_manifest(source: Path) -> list[Clip]:
-    with source.open(newline="", encoding="utf-8") as file:
+    with source.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets put a byte-order mark first
         rows = list(csv.DictReader(file))
     if not rows or "path" not in rows[0]:
         raise PackError(f"{source}: a manifest is a CSV file with a column named 'path' and at least one row")
+    taken = sorted(set(rows[0]) & set(INDEX_COLUMNS[1:]))
+    if taken:
+        raise PackError(f"{source}: the index has columns of its own named {', '.join(taken)}; rename the manifest's")
     return [Clip(source.parent / row["path"], {k: v for k, v in row.items() if k != "path"}) for row in rows]
 
 
@@ -101,7 +105,7 @@ def _write(clips: list[Clip], folder: Path, rate: int, workers: int, shard_sampl
         (folder / "rejected.csv").open("w", newline="", encoding="utf-8") as rejected_file,
     ):
         index, rejects = csv.writer(index_file), csv.writer(rejected_file)
-        index.writerow(["path", "shard", "offset", "samples", *columns])
+        index.writerow([*INDEX_COLUMNS, *columns])
         rejects.writerow(["path", "reason"])
         for clip, samples in _decode(clips, rate, workers):
             if isinstance(samples, AudioError):

@@ -1,0 +1,34 @@
+"""What several tests of the trainer need: real audio, packed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from training.corpus.pack import pack
+
+RATE = 16000
+
+
+@pytest.fixture(scope="session")
+def audio_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six clips of 0.5 to 3 s at 16 kHz: a decaying chord each, in a little noise."""
+    folder = tmp_path_factory.mktemp("audio")
+    generator = np.random.default_rng(0)
+    for number, seconds in enumerate((0.5, 1.0, 1.5, 2.0, 2.5, 3.0)):
+        time = np.arange(int(seconds * RATE)) / RATE
+        chord = sum(np.sin(2 * np.pi * hz * time) for hz in generator.uniform(100, 6000, 3))
+        clip = 0.2 * chord * np.exp(-time) + 0.01 * generator.standard_normal(len(time))
+        soundfile.write(folder / f"{number}.wav", clip, RATE)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def packed(audio_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same clips as a pack; one for all tests, which only read it."""
+    out = tmp_path_factory.mktemp("packs") / "chords"
+    pack([audio_folder], out, RATE, workers=1)
+    return out

@@ -1,0 +1,92 @@
+"""A run to a release: what it holds, that it loads, and that nothing is half written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from selfie_hear import get_scene_embeddings, load_model
+from selfie_hear.pretrained import BRANCHES, read_config
+from tests.conftest import noise
+from training.checkpoint import load_latest
+from training.corpus.pack import pack
+from training.export import ExportError, export
+from training.loop import Trainer, build_objective
+from training.recipes import tiny
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, examples: list[Path]) -> Path:
+    """A tiny run of two steps on the example recordings, with a manifest."""
+    folder = tmp_path_factory.mktemp("run")
+    lines = [f"{path},me/{path.stem[:3]},{'CC0' if 'dog' in path.stem else 'CC BY-SA 4.0 (x)'}" for path in examples]
+    (folder / "clips.csv").write_text("path,source_repo,licence\n" + "\n".join(lines) + "\n")
+    pack([folder / "clips.csv"], folder / "packed")
+    Trainer(tiny(), folder / "packed", folder / "run", torch.device("cpu")).fit(2, lambda *_: None)
+    return folder / "run"
+
+
+def test_release_content(run: Path, tmp_path: Path) -> None:
+    done = export(run, tmp_path / "mine", licence="CC-BY-SA-4.0")
+    names = {path.name for path in (tmp_path / "mine").iterdir()}
+    assert names == {"config.json", "online.safetensors", "target.safetensors", "golden.safetensors", "README.md"}
+    assert all(path.stat().st_mode & 0o777 == 0o644 for path in (tmp_path / "mine").iterdir())
+    config = read_config(tmp_path / "mine")
+    assert (config.name, config.licence) == ("mine", "CC-BY-SA-4.0")
+    assert config.training["steps_done"] == 2
+    assert config.training["crops_seen"] == 16
+    assert config.data.endswith("6 clips of 3 open sources")
+    assert set(done.rounding) == set(BRANCHES)
+    assert all(0 <= change < 1e-2 for change in done.rounding.values())
+
+
+def test_both_branches_are_those_of_the_checkpoint(run: Path, tmp_path: Path) -> None:
+    export(run, tmp_path / "mine")
+    state = load_latest(run / "checkpoints")
+    assert state is not None
+    objective = build_objective(tiny())
+    objective.load_state_dict(state["objective"])
+    clip = noise(9000)[None]
+    for branch, encoder in objective.encoders().items():
+        released = load_model(str(tmp_path / "mine"), branch=branch)
+        stored = load_file(tmp_path / "mine" / f"{branch}.safetensors")
+        for name, value in encoder.state_dict().items():
+            expected = value.half() if value.ndim > 1 else value
+            assert torch.equal(stored[f"encoder.{name}"], expected), name
+        released.encoder.load_state_dict(encoder.state_dict())
+        exact = get_scene_embeddings(clip, released)
+        rounded = get_scene_embeddings(clip, load_model(str(tmp_path / "mine"), branch=branch))
+        assert torch.allclose(exact, rounded, atol=1e-2)
+
+
+def test_the_card_has_a_header_data_and_results(run: Path, tmp_path: Path) -> None:
+    scores = [{"model": "mine online", "scores": {"esc10": 91.25, "mean": 80.0}}]
+    (tmp_path / "scores.json").write_text(json.dumps(scores))
+    export(run, tmp_path / "mine", results=tmp_path / "scores.json")
+    card = (tmp_path / "mine" / "README.md").read_text()
+    assert card.startswith("---\nlicense: cc-by-4.0\n")
+    assert card.count("\n---\n") == 1
+    for text in ("| mine online | 91.2 | 80.0 |", "| me/dog | CC0 | 2 |", "| CC BY-SA 4.0 | 4 |", "share-alike"):
+        assert text in card
+    assert "{" not in card.replace("{'", "").split("## Data")[1]
+
+
+def test_a_release_is_never_overwritten(run: Path, tmp_path: Path) -> None:
+    export(run, tmp_path / "mine")
+    before = (tmp_path / "mine" / "config.json").read_bytes()
+    with pytest.raises(ExportError, match="never overwritten"):
+        export(run, tmp_path / "mine")
+    assert (tmp_path / "mine" / "config.json").read_bytes() == before
+
+
+def test_a_run_without_checkpoint_and_a_failed_export_leave_nothing(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ExportError, match="no checkpoint"):
+        export(tmp_path / "empty", tmp_path / "mine")
+    with pytest.raises(FileNotFoundError):
+        export(run, tmp_path / "mine", results=tmp_path / "nowhere.json")
+    assert {path.name for path in tmp_path.iterdir()} == {"empty"}
