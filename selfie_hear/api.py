@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -21,7 +22,12 @@ class InputError(ValueError):
 
 
 def load_model(
-    model_file_path: str = "", *, name: str = DEFAULT, branch: str = "online", revision: str | None = None
+    model_file_path: str | Path = "",
+    *,
+    name: str = DEFAULT,
+    branch: str = "online",
+    revision: str | None = None,
+    timestamp_window_ms: float | None = None,
 ) -> Embedder:
     """Load a pretrained model, in eval mode, on the CPU.
 
@@ -30,6 +36,7 @@ def load_model(
         name: of a bundled model; `selfie-hear models` lists them.
         branch: "online" or "target", the two encoders of a release.
         revision: of a model on the Hub.
+        timestamp_window_ms: window that a timestamp embedding pools over; None for the release's own.
 
     Returns:
         a torch module with `sample_rate` (Hz), `scene_embedding_size` and `timestamp_embedding_size`.
@@ -37,7 +44,10 @@ def load_model(
     Raises:
         ReleaseError: an unknown name or branch, missing or damaged files, foreign or pickled weights.
     """
-    return load_release(find_release(str(model_file_path), name=name, revision=revision), branch)
+    model = load_release(find_release(str(model_file_path), name=name, revision=revision), branch)
+    if timestamp_window_ms is not None:
+        model.timestamp_window_ms = timestamp_window_ms
+    return model
 
 
 def get_scene_embeddings(audio: Tensor | Sequence[Tensor], model: Embedder) -> Tensor:

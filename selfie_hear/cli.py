@@ -44,7 +44,7 @@ def embed(
     paths: Paths,
     out: Annotated[Path, typer.Option("-o", "--out", help="OUT.npz, OUT.csv or OUT.parquet.")],
     timestamps: Annotated[bool, typer.Option("--timestamps", help="An embedding every 40 ms, not one a file.")] = False,
-    window: Annotated[float | None, typer.Option(help="Length of the window of a timestamp embedding, ms.")] = None,
+    window: Annotated[float | None, typer.Option(min=1.0, help="Window of a timestamp embedding, ms.")] = None,
     model: Model = "",
     branch: Branch = "online",
     device: Device = "cpu",

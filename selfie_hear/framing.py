@@ -53,7 +53,13 @@ class FrameGrid:
         return [1000 * (self.first_centre + self.step * k) / self.sample_rate for k in range(n)]
 
     def window_frames(self, milliseconds: float) -> int:
-        """The odd number of output frames whose span is nearest to `milliseconds`, so that a window has a centre."""
+        """The odd number of output frames whose span is nearest to `milliseconds`, so that a window has a centre.
+
+        Raises:
+            ValueError: not a positive length.
+        """
+        if not milliseconds > 0:
+            raise ValueError(f"the window must be longer than 0 ms, got {milliseconds}")
         half = round((milliseconds * self.sample_rate / (1000 * self.step) - 1) / 2)
         return 2 * max(0, half) + 1
 

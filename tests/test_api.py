@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from selfie_hear import Embedder, InputError, get_scene_embeddings, get_timestamp_embeddings, load_model
+from selfie_hear.api import _passes
 from tests.conftest import noise
 
 CLIPS = [noise(n, seed) for seed, n in enumerate((1, 300, 9000, 16000, 15999, 16000, 170_000))]
@@ -58,10 +59,25 @@ def test_timestamps_are_alike_in_any_company(model: Embedder) -> None:
     assert torch.equal(batch[1], ragged[5])
 
 
+def test_batches_of_an_accelerator() -> None:
+    """On an accelerator clips of one length share a pass; the rows of all passes are all clips, once each."""
+    clips = [torch.zeros(n) for n in [5, 7, 5, *[9] * 70, 7]]
+    passes = list(_passes(clips, torch.device("cuda")))
+    assert [len(rows) for rows in passes] == [2, 2, 32, 32, 6]
+    assert passes[:2] == [[0, 2], [1, 73]]
+    assert sorted(row for rows in passes for row in rows) == list(range(74))
+
+
+def test_a_shared_pass_rounds_differently_at_most(model: Embedder) -> None:
+    audio = torch.stack([noise(16000, seed) for seed in range(4)])
+    with torch.no_grad():
+        together = model(audio)
+    assert torch.allclose(together, get_scene_embeddings(audio, model), atol=1e-5, rtol=0)
+
+
 def test_a_window_over_the_whole_clip_is_the_scene(model: Embedder) -> None:
     clip = noise(12000)[None]
-    wide = load_model()
-    wide.timestamp_window_ms = 10_000.0
+    wide = load_model(timestamp_window_ms=10_000.0)
     embeddings, _ = get_timestamp_embeddings(clip, wide)
     scene = get_scene_embeddings(clip, model)
     assert torch.allclose(embeddings[0], scene.expand_as(embeddings[0]), atol=1e-5)

@@ -48,6 +48,12 @@ def test_windows_are_odd_and_nearest(milliseconds: float, frames: int) -> None:
     assert GRID.window_frames(milliseconds) == frames
 
 
+@pytest.mark.parametrize("milliseconds", [0.0, -10.0, float("nan")])
+def test_windows_have_a_length(milliseconds: float) -> None:
+    with pytest.raises(ValueError, match="longer than 0 ms"):
+        GRID.window_frames(milliseconds)
+
+
 def test_spans_by_hand() -> None:
     assert GRID.mel_span(0, 10, None) == (0, 44)
     assert GRID.mel_span(10, 20, None) == (36, 84)
