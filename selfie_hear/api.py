@@ -12,9 +12,16 @@ from torch import Tensor
 
 from selfie_hear.config import LOUDEST
 from selfie_hear.embedder import Embedder
+from selfie_hear.precision import full_precision
 from selfie_hear.pretrained import DEFAULT, find_release, load_release
 
-GPU_CLIPS = 32  # clips per pass on an accelerator; on a CPU one at a time is as fast, and bit-equal in any batch
+GPU_CLIPS = 32  # clips per pass on an accelerator; on a CPU one at a time, which keeps a clip bit-equal in any batch
+HOW_TO_SCALE = {
+    torch.int16: "; for 16-bit audio: audio.float() / 32768",
+    torch.int32: "; for 32-bit audio: audio.float() / 2147483648",
+    torch.uint8: "; for unsigned 8-bit audio: (audio.float() - 128) / 128",
+}
+FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 class InputError(ValueError):
@@ -56,7 +63,7 @@ def get_scene_embeddings(audio: Tensor | Sequence[Tensor], model: Embedder) -> T
     Args:
         audio: `(n_sounds, n_samples)`, or a list of 1-D tensors of any lengths: mono, floating point, in [-1, 1],
             at `model.sample_rate`. A clip gives the same embedding in any company.
-        model: from `load_model`; used in eval mode whatever mode it is in.
+        model: from `load_model`; used in eval mode whatever mode it is in (set it to eval before threads share it).
 
     Returns:
         float32 `(n_sounds, model.scene_embedding_size)`, on the model's device.
@@ -65,7 +72,7 @@ def get_scene_embeddings(audio: Tensor | Sequence[Tensor], model: Embedder) -> T
         InputError: audio of another kind.
     """
     clips = _check(audio, model)
-    out = torch.empty(len(clips), model.scene_embedding_size, device=model.device)
+    out = torch.empty(len(clips), model.scene_embedding_size, dtype=torch.float32, device=model.device)
     with evaluating(model):
         for rows in _passes(clips, model.device):
             out[rows] = model(_stack(clips, rows, model.device))
@@ -89,16 +96,20 @@ def get_timestamp_embeddings(
         InputError: audio of another kind.
     """
     clips = _check(audio, model)
-    centres = {n: torch.tensor(model.grid.centres_ms(n), device=model.device) for n in {len(c) for c in clips}}
+    centres = {n: _centres(n, model) for n in {len(c) for c in clips}}
     times = [centres[len(clip)] for clip in clips]
     size = model.timestamp_embedding_size
     if isinstance(audio, Tensor):
-        whole = torch.empty(len(clips), len(times[0]), size, device=model.device)
+        whole = torch.empty(len(clips), len(times[0]), size, dtype=torch.float32, device=model.device)
         _fill_timestamps(clips, list(whole), model)
         return whole, torch.stack(times)
-    ragged = [torch.empty(len(t), size, device=model.device) for t in times]
+    ragged = [torch.empty(len(t), size, dtype=torch.float32, device=model.device) for t in times]
     _fill_timestamps(clips, ragged, model)
     return ragged, times
+
+
+def _centres(samples: int, model: Embedder) -> Tensor:
+    return torch.tensor(model.grid.centres_ms(samples), dtype=torch.float32, device=model.device)
 
 
 def _fill_timestamps(clips: Sequence[Tensor], out: Sequence[Tensor], model: Embedder) -> None:
@@ -132,10 +143,8 @@ def evaluating(model: Embedder) -> Iterator[None]:
     """Eval mode and no gradient for the time of a call; not inference mode, so probes can train on the results."""
     training = [module for module in model.modules() if module.training]
     model.eval()
-    # Reduced precision, which a caller may have switched on, would let an embedding change with its surroundings.
-    tf32 = torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False)
     try:
-        with torch.no_grad(), tf32, torch.autocast(model.device.type, enabled=False):
+        with torch.no_grad(), full_precision(model.device):
             yield
     finally:
         for module in training:
@@ -143,6 +152,8 @@ def evaluating(model: Embedder) -> Iterator[None]:
 
 
 def _check(audio: Tensor | Sequence[Tensor], model: Embedder) -> Sequence[Tensor]:
+    if any(weight.dtype != torch.float32 for weight in model.parameters()):
+        raise InputError("the model's weights are not all float32; call model.float()")
     accepted = (
         "accepted is a float tensor (n_sounds, n_samples), or a list of 1-D float tensors, "
         f"in [-1, 1] at {model.sample_rate} Hz"
@@ -160,9 +171,9 @@ def _check(audio: Tensor | Sequence[Tensor], model: Embedder) -> Sequence[Tensor
         if not isinstance(clip, Tensor) or clip.ndim != 1:
             what = f"has shape {tuple(clip.shape)}" if isinstance(clip, Tensor) else f"is a {type(clip).__name__}"
             raise InputError(f"clip {number} {what}; {accepted}")
-        if not clip.is_floating_point():
-            scale = f"; divide it by {2 ** (8 * clip.element_size() - 1)}" if not clip.is_complex() else ""
-            raise InputError(f"clip {number} has dtype {clip.dtype}; {accepted}{scale}")
+        if clip.dtype not in FLOATS or clip.layout != torch.strided:
+            kind = f"dtype {clip.dtype}" if clip.dtype not in FLOATS else f"layout {clip.layout}"
+            raise InputError(f"clip {number} has {kind}; {accepted}{HOW_TO_SCALE.get(clip.dtype, '')}")
         if len(clip) == 0:
             raise InputError(f"clip {number} has zero samples; at least one is needed")
         low, high = clip.detach().aminmax()  # NaN goes through both

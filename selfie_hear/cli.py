@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import signal
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -13,9 +15,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as Grid
+from rich.text import Text
 
-from selfie_hear.audio import AudioError
-from selfie_hear.config import ReleaseConfig
+from selfie_hear.audio import AudioError, printable
+from selfie_hear.config import ConfigError, MissingExtraError, ReleaseConfig
 from selfie_hear.corpus import Listener, embed_files, find_files
 from selfie_hear.embedder import Embedder
 from selfie_hear.pretrained import (
@@ -29,9 +32,12 @@ from selfie_hear.pretrained import (
 )
 from selfie_hear.tables import TableError, open_table
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Turn sound into vectors.")
-console = Console()
-notes = Console(stderr=True)
+app = typer.Typer(
+    rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False, help="Turn sound into vectors."
+)
+console = Console(markup=False, emoji=False, highlight=False)  # file names are printed as they are
+notes = Console(markup=False, emoji=False, highlight=False, stderr=True)
+WIDEST = 8  # files whose pairs fit side by side in a terminal
 
 Paths = Annotated[list[str], typer.Argument(help="Audio files, folders or quoted globs.")]
 Model = Annotated[str, typer.Option(help="A bundled name, a release folder or hf-hub:ORG/NAME[@REVISION].")]
@@ -44,51 +50,53 @@ def embed(
     paths: Paths,
     out: Annotated[Path, typer.Option("-o", "--out", help="OUT.npz, OUT.csv or OUT.parquet.")],
     timestamps: Annotated[bool, typer.Option("--timestamps", help="An embedding every 40 ms, not one a file.")] = False,
-    window: Annotated[float | None, typer.Option(min=1.0, help="Window of a timestamp embedding, ms.")] = None,
+    window: Annotated[float | None, typer.Option(help="Window of a timestamp embedding, ms.")] = None,
     model: Model = "",
     branch: Branch = "online",
     device: Device = "cpu",
 ) -> None:
     """Embed audio files into one table; files that cannot be read are reported at the end (exit code 1)."""
-    files = find_files(paths)
+    if window is not None and not timestamps:
+        raise ConfigError("--window goes with --timestamps")
+    files, failures = find_files(paths)
     embedder = _load(model, branch, device)
     if window is not None:
         embedder.timestamp_window_ms = window
     with open_table(out, embedder.scene_embedding_size, timestamps) as table, _progress(len(files)) as report:
-        failures = embed_files(embedder, files, table, timestamps, report)
-    for failure in failures:
+        unread = embed_files(Listener(embedder, report), files, table, timestamps)
+    for failure in (*failures, *unread):
         _complain(f"not embedded: {failure}")
-    kept = len(files) - len(failures)
+    kept = len(files) - len(unread)
     if kept:
-        notes.print(
-            f"{out}: {table.rows} embeddings of {kept} files, {embedder.scene_embedding_size} values each",
-            soft_wrap=True,
-        )
-    if failures:
+        size = embedder.scene_embedding_size
+        notes.print(f"{printable(out)}: {table.rows} embeddings of {kept} files, {size} values each", soft_wrap=True)
+    if failures or unread:
         raise typer.Exit(1)
 
 
 @app.command()
 def similarity(paths: Paths, model: Model = "", branch: Branch = "online", device: Device = "cpu") -> None:
     """Show how alike sounds are: the cosine similarity of each pair of files, less what all of them share."""
-    files = find_files(paths)
+    files, failures = find_files(paths)
+    if failures:
+        raise failures[0]
     if len(files) < 3:
         raise AudioError(f"similarity needs at least three files to compare, got {len(files)}")
-    listener = Listener(_load(model, branch, device))
+    embedder = _load(model, branch, device)
     with _progress(len(files)) as report:
-        rows = []
-        for number, file in enumerate(files, start=1):
-            rows.append(listener.scene(file))
-            report(number, listener.seconds)
-    values = np.stack(rows)
+        listener = Listener(embedder, report)
+        values = np.stack([listener.scene(file) for file in files])
     values -= values.mean(axis=0)
     values /= np.linalg.norm(values, axis=1, keepdims=True).clip(min=1e-12)
     cosine = values @ values.T
-    grid = Grid("", *(str(i) for i in range(1, len(files) + 1)), "most alike")
+    others = np.where(np.eye(len(files), dtype=bool), -2.0, cosine)
+    numbers = range(len(files)) if len(files) <= WIDEST else ()  # of more files only the nearest is legible
+    grid = Grid("", *(str(i + 1) for i in numbers), "most alike")
     for i, file in enumerate(files):
-        nearest = int(np.argmax(np.where(np.arange(len(files)) == i, -2.0, cosine[i])))
-        cells = [_shade(cosine[i, j]) if i != j else "·" for j in range(len(files))]
-        grid.add_row(f"{i + 1} {file.stem}", *cells, files[nearest].stem)
+        nearest = int(others[i].argmax())
+        cells = [_shade(cosine[i, j]) if i != j else Text("-") for j in numbers]
+        most = files[nearest].stem if numbers else f"{files[nearest].stem} {cosine[i, nearest]:+.2f}"
+        grid.add_row(Text(printable(f"{i + 1} {file.stem}")), *cells, Text(printable(most)))
     console.print(grid)
 
 
@@ -115,43 +123,37 @@ def _load(model: str, branch: str, device: str) -> Embedder:
         raise ReleaseError(f"--device {device}: {str(error).splitlines()[0]}") from error
 
 
-def _shade(value: float) -> str:
-    colour = "bold green" if value > 0.3 else "green" if value > 0.0 else "dim"
-    return f"[{colour}]{value:+.2f}[/]"
+def _shade(value: float) -> Text:
+    return Text(f"{value:+.2f}", "bold green" if value > 0.3 else "green" if value > 0.0 else "dim")
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[_Report]:
+def _progress(total: int) -> Iterator[Callable[[float, float], None]]:
+    """A bar over files; yields what to call with the files done and the seconds of audio heard."""
     columns = (
         TextColumn("embedding"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=notes, transient=True) as bar:
-        yield _Report(bar, total)
+    with Progress(*columns, console=notes, transient=True, disable=not notes.is_terminal) as bar:
+        task = bar.add_task("embedding", total=total, rate="")
 
+        def report(done: float, seconds: float) -> None:
+            elapsed = bar.tasks[0].elapsed or 0.0
+            bar.update(task, completed=done, rate=f"{seconds / elapsed:.0f} x real time" if elapsed else "")
 
-class _Report:
-    """Files done and audio heard, shown as a bar with the rate in times real time."""
-
-    def __init__(self, bar: Progress, total: int) -> None:
-        self._bar = bar
-        self._task = bar.add_task("embedding", total=total, rate="")
-
-    def __call__(self, done: int, seconds: float) -> None:
-        elapsed = self._bar.tasks[0].elapsed or 0.0
-        rate = f"{seconds / elapsed:.0f} x real time" if elapsed else ""
-        self._bar.update(self._task, completed=done, rate=rate)
+        yield report
 
 
 def _complain(text: str) -> None:
-    notes.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+    notes.print(text, style="red", soft_wrap=True)
 
 
 def main() -> None:
     """Entry point of the console script: errors for people on stderr, exit code 1."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files go
     try:
         app()
-    except (AudioError, ReleaseError, TableError) as error:
+    except (AudioError, ConfigError, MissingExtraError, ReleaseError, TableError, OSError) as error:
         _complain(f"error: {error}")
         raise SystemExit(1) from error
 

@@ -19,6 +19,10 @@ class ConfigError(ValueError):
     """A configuration that cannot be used; the message names the key, the value and what is accepted."""
 
 
+class MissingExtraError(ImportError):
+    """An optional package that is not installed; the message names the extra that brings it."""
+
+
 @dataclass(frozen=True)
 class FrontEndConfig:
     """Waveform to log-mel (SELFIE section 2.2; Slaney mel scale and area norm)."""

@@ -3,57 +3,84 @@
 from __future__ import annotations
 
 import glob
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import torch
 
 from selfie_hear.api import evaluating
-from selfie_hear.audio import EXTENSIONS, AudioError, stream_audio
+from selfie_hear.audio import EXTENSIONS, AudioError, printable, stream_audio
 from selfie_hear.embedder import Embedder
 from selfie_hear.tables import Table
 
 
-def find_files(paths: Sequence[str]) -> list[Path]:
-    """Files of the given files, folders (searched for audio files) and globs, without repeats, in order.
+def find_files(paths: Sequence[str]) -> tuple[list[Path], list[AudioError]]:
+    """Files of the given files, folders (searched for audio files, hidden ones left out) and globs.
+
+    Returns:
+        each file once, in order, and the folders that could not be searched.
 
     Raises:
         AudioError: a path that does not exist, or a folder or glob that holds nothing.
     """
-    files: dict[Path, None] = {}
+    files: dict[str, Path] = {}
+    failures: list[AudioError] = []
+
+    def fail(error: OSError) -> None:
+        failures.append(AudioError(f"{printable(error.filename)}: cannot be searched ({error.strerror})"))
+
     for text in paths:
-        path = Path(text)
-        if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
-        elif path.exists():
-            found = [path]
+        before = len(failures)
+        if os.path.isdir(text):  # noqa: PTH112 - Path raises for names that the system cannot hold
+            found = _search(text, fail)
+        elif os.path.exists(text):  # noqa: PTH110
+            found = [Path(text)]
         else:
-            matches = (Path(match) for match in glob.glob(text, recursive=True))
-            found = sorted(p for p in matches if p.is_file())
-        if not found:
-            raise AudioError(f"{text}: no such file, and no audio files in a folder or glob of that name")
-        files.update(dict.fromkeys(found))
-    return list(files)
+            found = sorted(Path(match) for match in glob.glob(text, recursive=True) if Path(match).is_file())
+        if not found and len(failures) == before:
+            raise AudioError(f"{printable(text)}: no such file, and no audio files in a folder or glob of that name")
+        for path in found:
+            files.setdefault(os.path.realpath(path), path)
+    return list(files.values()), failures
 
 
-@dataclass
+def _search(folder: str, fail: Callable[[OSError], None]) -> list[Path]:
+    found = []
+    for place, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, name) for name in names if not name.startswith(".")]
+    return sorted(path for path in found if path.suffix.lower() in EXTENSIONS and path.is_file())
+
+
 class Listener:
-    """Embeds files as they stream past; counts the audio it has heard."""
+    """Embeds files as they stream past and says how far it is."""
 
-    model: Embedder
-    samples: int = 0
+    def __init__(self, model: Embedder, report: Callable[[float, float], None]) -> None:
+        """
+        Args:
+            report: called with the number of files done (and the part of the one at hand) and the seconds heard.
+        """
+        self.model = model
+        self._report = report
+        self._files = 0
+        self._samples = 0
 
     def _blocks(self, path: Path) -> Iterator[torch.Tensor]:
-        for block in stream_audio(path, self.model.sample_rate):
-            self.samples += len(block)
-            yield torch.from_numpy(block)[None].to(self.model.device)
-
-    @property
-    def seconds(self) -> float:
-        return self.samples / self.model.sample_rate
+        start = self._samples
+        expected = _expected_samples(path, self.model.sample_rate)
+        try:
+            for block in stream_audio(path, self.model.sample_rate):
+                yield torch.from_numpy(block)[None].to(self.model.device)
+                self._samples += len(block)
+                part = min(1.0, (self._samples - start) / expected)
+                self._report(self._files + part, self._samples / self.model.sample_rate)
+        finally:
+            self._files += 1
+            self._report(self._files, self._samples / self.model.sample_rate)
 
     def scene(self, path: Path) -> np.ndarray:
         """Scene embedding `(D,)` of a file.
@@ -66,42 +93,45 @@ class Listener:
 
     def timestamps(self, path: Path, write: Callable[[np.ndarray], object]) -> np.ndarray:
         """Hand a file's timestamp embeddings `(t, D)` to `write`, piece by piece; returns all their centres in ms."""
-        before = self.samples
+        before = self._samples
         with evaluating(self.model):
             for piece in self.model.timestamps(self._blocks(path)):
                 write(piece[0].cpu().numpy())
-        return np.array(self.model.grid.centres_ms(self.samples - before))
+        return np.array(self.model.grid.centres_ms(self._samples - before))
 
 
-def embed_files(
-    model: Embedder, files: Sequence[Path], table: Table, timestamps: bool, report: Callable[[int, float], None]
-) -> list[AudioError]:
+def _expected_samples(path: Path, sample_rate: int) -> float:
+    """What the header says, for the progress bar; infinite where it says nothing."""
+    try:
+        about = soundfile.info(os.fsencode(path))
+    except (soundfile.SoundFileError, TypeError):  # reading it will say what is wrong
+        return float("inf")
+    samples: float = about.frames * sample_rate / about.samplerate
+    return max(1.0, samples)
+
+
+def embed_files(listener: Listener, files: Sequence[Path], table: Table, timestamps: bool) -> list[AudioError]:
     """Embed `files` into `table`; a file that cannot be read whole leaves no trace there.
-
-    Args:
-        report: called after each file with the number of files done and the seconds of audio heard.
 
     Returns:
         what was wrong with the files that are not in the table.
     """
     failures: list[AudioError] = []
-    listener = Listener(model)
-    for number, path in enumerate(files, start=1):
+    for path in files:
         try:
             if timestamps:
                 _add_timestamps(listener, path, table)
             else:
-                table.add(str(path), None, listener.scene(path)[None])
+                table.add(printable(path), None, listener.scene(path)[None])
         except AudioError as error:
             failures.append(error)
-        report(number, listener.seconds)
     return failures
 
 
 def _add_timestamps(listener: Listener, path: Path, table: Table) -> None:
     """By way of a temporary file: hours of frames do not fit in memory, and the last block may prove the file bad."""
-    with tempfile.TemporaryFile() as spool:
+    with tempfile.TemporaryFile(dir=table.path.parent) as spool:
         times = listener.timestamps(path, lambda piece: spool.write(piece.tobytes()))
         spool.flush()
         shape = (len(times), listener.model.timestamp_embedding_size)
-        table.add(str(path), times, np.memmap(spool, np.float32, "r", shape=shape))
+        table.add(printable(path), times, np.memmap(spool, np.float32, "r", shape=shape))

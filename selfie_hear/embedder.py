@@ -46,7 +46,7 @@ class Embedder(nn.Module):
     Attributes:
         sample_rate: Hz that the audio must have.
         scene_embedding_size, timestamp_embedding_size: values per embedding.
-        timestamp_window_ms: length of the window that a timestamp embedding pools over; may be changed.
+        timestamp_window_ms: length of the window that a timestamp embedding pools over; may be set.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -59,6 +59,15 @@ class Embedder(nn.Module):
         self.sample_rate = config.front_end.sample_rate
         self.scene_embedding_size = self.encoder.dim
         self.timestamp_embedding_size = self.encoder.dim
+
+    @property
+    def timestamp_window_ms(self) -> float:
+        return self._timestamp_window_ms
+
+    @timestamp_window_ms.setter
+    def timestamp_window_ms(self, milliseconds: float) -> None:
+        self._window = self.grid.window_frames(milliseconds)
+        self._timestamp_window_ms = milliseconds
 
     @property
     def device(self) -> torch.device:
@@ -74,7 +83,7 @@ class Embedder(nn.Module):
 
     def timestamps(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
         """Timestamp embeddings in pieces `(B, t, D)`, together one per output frame, of audio that comes in blocks."""
-        return sliding_mean_max(self.frames(blocks), self.grid.window_frames(self.timestamp_window_ms))
+        return sliding_mean_max(self.frames(blocks), self._window)
 
     def frames(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
         """Output frames in pieces `(B, t, D)` of audio that comes in blocks `(B, n_i)`.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from selfie_hear.config import FrontEndConfig
+from selfie_hear.config import ConfigError, FrontEndConfig
+
+LONGEST_WINDOW = 60_000  # ms; the work of sliding windows grows with their length
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,12 @@ class FrameGrid:
         """The odd number of output frames whose span is nearest to `milliseconds`, so that a window has a centre.
 
         Raises:
-            ValueError: not a positive length.
+            ConfigError: not a positive length, or more than a minute.
         """
-        if not milliseconds > 0:
-            raise ValueError(f"the window must be longer than 0 ms, got {milliseconds}")
+        if not 0 < milliseconds <= LONGEST_WINDOW:
+            raise ConfigError(
+                f"timestamp window: expected more than 0 and at most {LONGEST_WINDOW} ms, got {milliseconds}"
+            )
         half = round((milliseconds * self.sample_rate / (1000 * self.step) - 1) / 2)
         return 2 * max(0, half) + 1
 

@@ -59,6 +59,7 @@ def sliding_mean_max(frames: Iterable[Tensor], window: int) -> Iterator[Tensor]:
 
 def _pool(frames: Tensor, start: int, count: int, half: int) -> Tensor:
     """Pool around the frames `[start, start + count)`; a loop over the few offsets, each one tensor operation."""
+    half = min(half, frames.shape[1] - 1)  # a wider window holds no more frames
     left, right = half - start, start + count + half - frames.shape[1]  # missing at the ends of the clip
     total = torch.nn.functional.pad(frames, (0, 0, left, right))
     peak = torch.nn.functional.pad(frames, (0, 0, left, right), value=float("-inf"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import torch
@@ -38,13 +39,16 @@ def find_release(source: str = "", *, name: str = DEFAULT, revision: str | None 
     """The folder of a release.
 
     Args:
-        source: "" for the bundled release `name`; a bundled name; a release folder; or `hf-hub:ORG/NAME[@REVISION]`.
+        source: "" for the bundled release `name`; a bundled name (before a folder of that name); a release folder; or
+            `hf-hub:ORG/NAME[@REVISION]`.
         name: of a bundled release.
         revision: branch, tag or commit on the Hub; the same as `@REVISION`.
 
     Raises:
         ReleaseError: no such name, folder or repository, or not a release.
     """
+    if source and name != DEFAULT:
+        raise ReleaseError(f"a model ({source}) and the bundled name {name!r} were given; give one of them")
     if source.startswith(HUB_PREFIX):
         return _download(source.removeprefix(HUB_PREFIX), revision)
     if revision is not None:
@@ -55,6 +59,8 @@ def find_release(source: str = "", *, name: str = DEFAULT, revision: str | None 
             raise ReleaseError(f"no bundled model is named {name!r}; bundled models are {', '.join(releases)}")
         return releases[source or name]
     path = Path(source)
+    if len(os.fsencode(path.name)) > 255:
+        raise ReleaseError(f"{source[:40]}...: no such folder; a name has at most 255 bytes")
     if path.suffix.lower() in PICKLES:
         raise ReleaseError(
             f"{source}: pickled weights can run code when they are loaded and are not accepted; "
@@ -85,6 +91,8 @@ def read_config(folder: Path) -> ReleaseConfig:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ReleaseError(f"{path}: not JSON ({error})") from error
+    except OSError as error:
+        raise ReleaseError(f"{path}: cannot be read ({error.strerror})") from error
     if not isinstance(values, dict) or "format_version" not in values:
         raise ReleaseError(f"{path}: not the configuration of a selfie_hear release (no format_version)")
     if values["format_version"] != FORMAT_VERSION:
@@ -110,14 +118,14 @@ def load_release(folder: Path, branch: str = "online") -> Embedder:
     if not path.is_file():
         have = sorted(p.name for p in folder.glob("*.safetensors"))
         raise ReleaseError(f"{path}: missing; the folder has {', '.join(have) or 'no safetensors files'}")
-    expected = config.sha256.get(path.name)
-    if expected is None or file_digest(path) != expected:
-        raise ReleaseError(f"{path}: damaged or not of this release, its SHA-256 is not the one in config.json")
     try:
+        if file_digest(path) != config.sha256.get(path.name):
+            raise ReleaseError(f"{path}: damaged or not of this release, its SHA-256 is not the one in config.json")
         weights = load_file(path)
-        model = Embedder(config.model)
+        with torch.device("cpu"):
+            model = Embedder(config.model).float()  # whatever a program's default device and type are
         model.load_state_dict({key: _widen(value) for key, value in weights.items()}, strict=True)
-    except (SafetensorError, ConfigError, RuntimeError) as error:
+    except (SafetensorError, ConfigError, RuntimeError, TypeError, OSError) as error:
         raise ReleaseError(f"{path}: cannot be loaded: {error}") from error
     return model.eval()
 

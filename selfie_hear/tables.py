@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from selfie_hear.config import MissingExtraError
+
 ROWS = 4096  # rows that are in memory at once
 
 
@@ -31,10 +33,8 @@ class Table(ABC):
             size: values per embedding.
             timestamps: whether rows have a time.
         """
-        if not path.parent.is_dir():
-            raise TableError(f"{path}: the folder {path.parent} does not exist")
         self.path, self.size, self.timestamps = path, size, timestamps
-        self.partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+        self.partial = path.with_name(f".partial-{os.getpid()}{path.suffix}")  # short: names have a longest length
         self.rows = 0
 
     @abstractmethod
@@ -131,12 +131,14 @@ class ParquetTable(Table):
             import pyarrow
             import pyarrow.parquet
         except ImportError as error:
-            raise TableError(f"{path}: writing Parquet needs pyarrow: pip install 'selfie_hear[parquet]'") from error
+            raise MissingExtraError("writing Parquet needs pyarrow: pip install 'selfie_hear[parquet]'") from error
         super().__init__(path, size, timestamps)
         self._arrow: Any = pyarrow
         columns = [("path", pyarrow.string()), *[("timestamp_ms", pyarrow.float64())] * timestamps]
         self._schema = pyarrow.schema([*columns, ("embedding", pyarrow.list_(pyarrow.float32(), size))])
         self._writer = pyarrow.parquet.ParquetWriter(self.partial, self._schema)
+        self._held: list[Any] = []  # tables that together are less than a row group
+        self._held_rows = 0
 
     def add(self, name: str, times: np.ndarray | None, embeddings: np.ndarray) -> None:
         for start in range(0, len(embeddings), ROWS):
@@ -145,13 +147,23 @@ class ParquetTable(Table):
             if times is not None:
                 columns.append(self._arrow.array(times[start : start + ROWS], self._arrow.float64()))
             columns.append(self._arrow.FixedSizeListArray.from_arrays(self._arrow.array(part.reshape(-1)), self.size))
-            self._writer.write_table(self._arrow.Table.from_arrays(columns, schema=self._schema))
+            self._held.append(self._arrow.Table.from_arrays(columns, schema=self._schema))
+            self._held_rows += len(part)
+            if self._held_rows >= ROWS:
+                self._flush()
         self.rows += len(embeddings)
 
+    def _flush(self) -> None:
+        if self._held:
+            self._writer.write_table(self._arrow.concat_tables(self._held).combine_chunks())
+        self._held, self._held_rows = [], 0
+
     def finish(self) -> None:
+        self._flush()
         self._writer.close()
 
-    discard = finish
+    def discard(self) -> None:
+        self._writer.close()
 
 
 TABLES: dict[str, type[Table]] = {".npz": NpzTable, ".csv": CsvTable, ".parquet": ParquetTable}
@@ -166,4 +178,12 @@ def open_table(path: Path, size: int, timestamps: bool) -> Table:
     kind = TABLES.get(path.suffix.lower())
     if kind is None:
         raise TableError(f"{path}: the output must end in {', '.join(TABLES)}")
-    return kind(path, size, timestamps)
+    path = path.resolve()  # of a link, the file that it names
+    if path.is_dir():
+        raise TableError(f"{path}: is a folder; name a file")
+    if not path.parent.is_dir():
+        raise TableError(f"{path}: the folder {path.parent} does not exist")
+    try:
+        return kind(path, size, timestamps)
+    except OSError as error:
+        raise TableError(f"{path}: cannot be written ({error.strerror})") from error

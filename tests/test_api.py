@@ -68,6 +68,11 @@ def test_batches_of_an_accelerator() -> None:
     assert sorted(row for rows in passes for row in rows) == list(range(74))
 
 
+def test_a_model_in_another_type_is_refused() -> None:
+    with pytest.raises(InputError, match=r"not all float32; call model\.float\(\)"):
+        get_scene_embeddings(torch.zeros(1, 9), load_model().half())
+
+
 def test_a_shared_pass_rounds_differently_at_most(model: Embedder) -> None:
     audio = torch.stack([noise(16000, seed) for seed in range(4)])
     with torch.no_grad():
@@ -101,6 +106,38 @@ def test_autocast_around_the_call_does_not_show(tiny: Embedder) -> None:
     expected = get_scene_embeddings(audio, tiny)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(get_scene_embeddings(audio, tiny), expected)
+
+
+@pytest.mark.parametrize("setting", ["tf32", "bf16", "ieee"])
+def test_reduced_precision_around_the_call_does_not_show(model: Embedder, setting: str) -> None:
+    audio = noise(8000)[None]
+    expected = get_scene_embeddings(audio, model)
+    place = torch.backends.mkldnn.matmul
+    before = place.fp32_precision
+    try:
+        place.fp32_precision = setting
+        assert torch.equal(get_scene_embeddings(audio, model), expected)
+        assert place.fp32_precision == setting
+    finally:
+        place.fp32_precision = before
+
+
+def test_the_default_type_of_a_program_does_not_show(model: Embedder) -> None:
+    audio = noise(8000)[None]
+    expected = get_scene_embeddings(audio, model)
+    torch.set_default_dtype(torch.float64)
+    try:
+        embeddings = get_scene_embeddings(audio, load_model())
+        frames, times = get_timestamp_embeddings(audio, model)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(embeddings, expected)
+    assert embeddings.dtype == frames.dtype == times.dtype == torch.float32
+
+
+def test_strided_audio(model: Embedder) -> None:
+    audio = torch.stack([noise(9000, 0), noise(9000, 1)], dim=1).requires_grad_()
+    assert torch.equal(get_scene_embeddings(audio.T, model), get_scene_embeddings(audio.T.contiguous(), model))
 
 
 def test_probes_can_train_on_embeddings(tiny: Embedder) -> None:
@@ -141,8 +178,10 @@ def test_long_audio_is_worked_through_in_chunks(tiny: Embedder) -> None:
         (lambda: [torch.zeros(5), torch.zeros(1, 5)], r"clip 1 has shape \(1, 5\)"),
         (lambda: torch.tensor([[0.0, 0.1], [0.0, float("nan")]]), "clip 1 holds NaN or infinite"),
         (lambda: torch.tensor([[0.0, -float("inf")]]), "clip 0 holds NaN or infinite"),
-        (lambda: torch.zeros(1, 9, dtype=torch.int16), "int16.*divide it by 32768"),
-        (lambda: torch.zeros(1, 9, dtype=torch.int32), "int32.*divide it by 2147483648"),
+        (lambda: torch.zeros(1, 9, dtype=torch.int16), r"int16.*audio\.float\(\) / 32768"),
+        (lambda: torch.zeros(1, 9, dtype=torch.uint8), r"uint8.*\(audio\.float\(\) - 128\) / 128"),
+        (lambda: torch.zeros(1, 9, dtype=torch.int64), "int64.*accepted is"),
+        (lambda: torch.zeros(1, 9).to_sparse(), "layout"),
         (lambda: torch.full((1, 9), -20000.0), "peak of 20000.*divide 16-bit values by 32768"),
         (lambda: np.zeros((1, 9), np.float32), "ndarray.*torch.from_numpy"),
         (lambda: [np.zeros(9, np.float32)], "clip 0 is a ndarray"),

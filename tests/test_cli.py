@@ -82,6 +82,19 @@ def test_similarity_of_the_examples_pairs_them(examples: list[Path]) -> None:
     assert nearest == ["dog_2", "dog_1", "piano_e4", "piano_c3", "speech_2", "speech_1"]
 
 
+def test_similarity_prints_names_as_they_are(tmp_path: Path, examples: list[Path]) -> None:
+    for name, path in zip(("[red]x", ":dog:", "plain"), examples, strict=False):
+        (tmp_path / f"{name}{path.suffix}").write_bytes(path.read_bytes())
+    result = run("similarity", ".", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    for name in ("[red]x", ":dog:", "plain"):
+        assert name in result.stdout
+
+
+def test_help_shows_revisions() -> None:
+    assert "[@REVISION]" in run("embed", "--help").stdout
+
+
 def test_models_lists_the_default(tmp_path: Path) -> None:
     result = run("models", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -99,6 +112,9 @@ def test_models_lists_the_default(tmp_path: Path) -> None:
         (["embed", "text.wav", "-o", "out.npz", "--model", "nonesuch"], "bundled name (selfie-open10h"),
         (["embed", "text.wav", "-o", "out.npz", "--branch", "both"], "branches are online, target"),
         (["embed", "text.wav", "-o", "out.npz", "--device", "abacus"], "--device abacus"),
+        (["embed", "text.wav", "-o", "out.npz", "--window", "100"], "--window goes with --timestamps"),
+        (["embed", "text.wav", "-o", "out.npz", "--timestamps", "--window", "inf"], "at most 60000 ms"),
+        (["embed", "text.wav", "-o", "nowhere/out.npz"], "does not exist"),
         (["similarity", "text.wav"], "at least three"),
     ],
 )

@@ -13,7 +13,8 @@ FLOORS = {
     "selfie_hear.framing": 1, "selfie_hear.frontend": 1, "selfie_hear.pooling": 1, "selfie_hear.audio": 1,
     "selfie_hear.tables": 1, "selfie_hear.encoders.dropout": 1, "selfie_hear.encoders.base": 1,
     "selfie_hear.encoders.audio_ntt": 2, "selfie_hear.encoders": 3,
-    "selfie_hear.embedder": 4, "selfie_hear.pretrained": 5, "selfie_hear.api": 6, "selfie_hear.corpus": 7,
+    "selfie_hear.precision": 1, "selfie_hear.embedder": 4,
+    "selfie_hear.pretrained": 5, "selfie_hear.api": 6, "selfie_hear.corpus": 7,
     "selfie_hear": 8, "selfie_hear.cli": 9,
 }  # fmt: skip
 OPTIONAL = {"pyarrow", "torchaudio", "tensorboard", "librosa", "sklearn", "huggingface_hub", "typer", "rich"}

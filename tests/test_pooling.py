@@ -26,7 +26,7 @@ def test_mean_max_in_pieces(piece: int) -> None:
     assert torch.allclose(mean_max(FRAMES.split(piece, 1)), mean_max([FRAMES]), atol=1e-7, rtol=0)
 
 
-@pytest.mark.parametrize("window", [1, 3, 13, 29, 101])
+@pytest.mark.parametrize("window", [1, 3, 13, 29, 101, 1_000_001])
 @pytest.mark.parametrize("piece", [1, 4, 29])
 def test_sliding_windows_equal_a_loop(window: int, piece: int) -> None:
     ours = torch.cat(list(sliding_mean_max(FRAMES.split(piece, 1), window)), dim=1)

@@ -81,6 +81,10 @@ def reseal(folder: Path, state: dict[str, torch.Tensor]) -> None:
 def test_wrong_names_say_which_would_do(tmp_path: Path) -> None:
     with pytest.raises(ReleaseError, match=f"'nonesuch'; bundled models are .*{DEFAULT}"):
         load_model(name="nonesuch")
+    with pytest.raises(ReleaseError, match="give one of them"):
+        load_model(str(tmp_path), name="nonesuch")
+    with pytest.raises(ReleaseError, match="at most 255 bytes"):
+        load_model("x" * 300)
     with pytest.raises(ReleaseError, match="branches are online, target"):
         load_model(branch="both")
     with pytest.raises(ReleaseError, match="no such folder; accepted are"):

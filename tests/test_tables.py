@@ -77,8 +77,26 @@ def test_a_table_without_rows_is_not_written(tmp_path: Path, extension: str) -> 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_parquet_rows_of_many_files_share_a_row_group(tmp_path: Path) -> None:
+    with open_table(tmp_path / "out.parquet", 3, False) as table:
+        for _ in range(5000):
+            table.add("a.wav", None, VALUES[:1])
+    metadata = pyarrow.parquet.read_metadata(tmp_path / "out.parquet")
+    assert (metadata.num_rows, metadata.num_row_groups) == (5000, 2)
+
+
+def test_a_link_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
+    write(tmp_path / "link.csv", timestamps=False)
+    assert (tmp_path / "link.csv").is_symlink()
+    assert len(read(tmp_path / "real.csv")[0]) == 2
+
+
 def test_bad_names(tmp_path: Path) -> None:
     with pytest.raises(TableError, match=r"must end in \.npz, \.csv, \.parquet"):
         open_table(tmp_path / "out.txt", 3, False)
+    (tmp_path / "folder.npz").mkdir()
+    with pytest.raises(TableError, match="is a folder"):
+        open_table(tmp_path / "folder.npz", 3, False)
     with pytest.raises(TableError, match="does not exist"):
         open_table(tmp_path / "nowhere" / "out.csv", 3, False)
