@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from selfie_hear.config import ConfigError
+from selfie_hear.audio import AudioError
+from selfie_hear.config import ConfigError, MissingExtraError
 from selfie_hear.pretrained import BRANCHES, ReleaseError
 from training.checkpoint import CheckpointError
 from training.config import with_settings
@@ -24,7 +25,13 @@ from training.export import ExportError, export
 from training.loop import Trainer, TrainingError
 from training.recipes import RECIPES, get_recipe
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Pre-train selfie_hear encoders.")
+ERRORS = (
+    AudioError, CheckpointError, ConfigError, ExportError, MissingExtraError, PackError, ReleaseError, TaskError,
+    TrainingError, OSError,
+)  # fmt: skip
+app = typer.Typer(
+    rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False, help="Pre-train selfie_hear encoders."
+)
 console = Console(stderr=True)
 
 
@@ -50,7 +57,9 @@ def train(
     recipe: Annotated[str, typer.Argument(help=f"One of {', '.join(RECIPES)}.")],
     data: Annotated[Path, typer.Option(help="A folder made by pack.")],
     out: Annotated[Path, typer.Option(help="The run folder; one with a checkpoint is resumed.")],
-    max_steps: Annotated[int | None, typer.Option(help="Stop at this step; default: the recipe's steps.")] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(min=1, help="Stop at this step; default: the recipe's steps.")
+    ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Change a value: key=value.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cuda" if torch.cuda.is_available() else "cpu",
 ) -> None:
@@ -98,6 +107,8 @@ def linear(
     json_out: Annotated[Path | None, typer.Option("--json", help="Where to write the scores.")] = None,
 ) -> None:
     """Linear probe of frozen scene embeddings: accuracy in % on each task."""
+    if json_out is not None and not json_out.parent.is_dir():
+        raise TaskError(f"--json {json_out}: the folder {json_out.parent} does not exist")
     tasks = read_tasks(tasks_dir, 16000)
     rows = []
     for model in models:
@@ -114,7 +125,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=console)])
     try:
         app()
-    except (ConfigError, PackError, CheckpointError, TrainingError, ExportError, ReleaseError, TaskError) as error:
+    except ERRORS as error:
         say(f"error: {error}", style="red")
         raise SystemExit(1) from error
 

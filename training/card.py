@@ -24,7 +24,7 @@ without labels.
 
 ```python
 from selfie_hear import load_model, get_scene_embeddings
-model = load_model(name="{name}")            # branch="target" for the moving-average encoder
+model = load_model({source})  # branch="target" for the moving-average encoder
 embeddings = get_scene_embeddings(audio, model)  # (n_sounds, n_samples) in [-1, 1] -> (n_sounds, {dim})
 ```
 
@@ -79,12 +79,19 @@ that suit you: `pack` takes a CSV file."""
 
 def render(
     release: ReleaseConfig,
-    size: int,
+    source: str,
+    shape: tuple[int, float],
     data: dict[str, Any],
     rounding: dict[str, float],
     results: list[dict[str, Any]],
 ) -> str:
-    """The card as Markdown; `size` is the embeddings', `results` are rows of `python -m training linear --json`."""
+    """The card as Markdown.
+
+    Args:
+        source: what to give to `load_model`.
+        shape: values per embedding, and ms between timestamp embeddings.
+        results: rows of `python -m training linear --json`.
+    """
     front_end, training = release.model.front_end, release.training
     by_licence: dict[str, list[float]] = defaultdict(lambda: [0, 0.0])
     for row in data["sources"]:
@@ -110,8 +117,9 @@ def render(
         rate=front_end.sample_rate,
         top=int(front_end.f_max),
         encoder=release.model.encoder.name,
-        dim=size,
-        step=40,
+        source=source,
+        dim=shape[0],
+        step=format(shape[1], "g"),
         recipe=training["recipe"],
         results=results_table(results),
         training="\n".join(f"| {key} | {value} |" for key, value in values.items()),

@@ -24,6 +24,8 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.background_share < 1:
             raise ConfigError(f"augment.background_share: must be in [0, 1), got {self.background_share}")
+        if min(self.crop_canvas) <= 0:
+            raise ConfigError(f"augment.crop_canvas: must be positive, got {self.crop_canvas}")
         for name in ("crop_scale", "crop_aspect"):
             low, high = getattr(self, name)
             if not 0 < low <= high:
@@ -58,6 +60,9 @@ class TrainConfig:
                 raise ConfigError(f"{name}: must be at least 1, got {getattr(self, name)}")
         if self.batch < 2:
             raise ConfigError("batch: must be at least 2, the losses are statistics over a batch")
+        for name in ("seed", "warmup_steps"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name}: must not be negative, got {getattr(self, name)}")
         if self.learning_rate <= 0:
             raise ConfigError(f"learning_rate: must be positive, got {self.learning_rate}")
         if self.crop_samples < 8 * self.model.front_end.hop_length:

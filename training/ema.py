@@ -25,9 +25,9 @@ def make_target(online: nn.Module) -> nn.Module:
 @torch.no_grad()
 def update_target(target: nn.Module, online: nn.Module, decay: float) -> None:
     """xi <- decay * xi + (1 - decay) * theta for parameters and floating-point buffers; integer buffers are copied."""
-    theirs = dict(online.state_dict(keep_vars=True))
-    mine = target.state_dict(keep_vars=True)
-    floating = [name for name, value in mine.items() if value.is_floating_point()]
-    torch._foreach_lerp_([mine[name].data for name in floating], [theirs[name].data for name in floating], 1.0 - decay)
-    for name in mine.keys() - set(floating):
-        mine[name].copy_(theirs[name])
+    theirs = online.state_dict()
+    for name, mine in target.state_dict().items():  # tensors that share the networks' memory
+        if mine.is_floating_point():
+            mine.lerp_(theirs[name], 1.0 - decay)
+        else:
+            mine.copy_(theirs[name])

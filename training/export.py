@@ -7,6 +7,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -15,10 +16,10 @@ from torch import Tensor
 from selfie_hear import get_scene_embeddings, get_timestamp_embeddings
 from selfie_hear.config import FORMAT_VERSION, ReleaseConfig, from_dict, to_dict
 from selfie_hear.embedder import Embedder
-from selfie_hear.pretrained import BRANCHES, file_digest, load_release
+from selfie_hear.pretrained import BRANCHES, bundled_folder, file_digest, load_release
 from training import card, checkpoint
 from training.config import TrainConfig
-from training.loop import build_objective
+from training.loop import build_objective, read_json
 
 GOLDEN_TOLERANCE = 1e-4  # between processors; embeddings are of the order of 1
 
@@ -49,8 +50,9 @@ def export(run: Path, out: Path, licence: str = "CC-BY-4.0", results: Path | Non
     state = checkpoint.load_latest(run / "checkpoints")
     if state is None:
         raise ExportError(f"{run}: has no checkpoint to export")
-    config = from_dict(TrainConfig, json.loads((run / "config.json").read_text()), str(run / "config.json"))
-    data = json.loads((run / "data.json").read_text())
+    config = from_dict(TrainConfig, read_json(run / "config.json"), str(run / "config.json"))
+    data = read_json(run / "data.json")
+    scores = _read_scores(results) if results else []
     objective = build_objective(config)
     objective.load_state_dict(state["objective"])
 
@@ -82,9 +84,10 @@ def export(run: Path, out: Path, licence: str = "CC-BY-4.0", results: Path | Non
         )
         (partial / "config.json").write_text(json.dumps(to_dict(release), indent=2) + "\n")
         rounding = _write_golden(partial, exact)
-        scores = json.loads(results.read_text()) if results else []
         size = exact["online"].scene_embedding_size
-        (partial / "README.md").write_text(card.render(release, size, data, rounding, scores))
+        step_ms = 1000 * exact["online"].grid.step / exact["online"].sample_rate
+        source = f'name="{out.name}"' if out.parent.resolve() == bundled_folder() else f'"path/to/{out.name}"'
+        (partial / "README.md").write_text(card.render(release, source, (size, step_ms), data, rounding, scores))
         for path in partial.iterdir():
             path.chmod(0o644)  # safetensors writes files that only their owner may read
         partial.rename(out)
@@ -92,6 +95,13 @@ def export(run: Path, out: Path, licence: str = "CC-BY-4.0", results: Path | Non
         shutil.rmtree(partial, ignore_errors=True)
         raise
     return Exported(out, rounding)
+
+
+def _read_scores(path: Path) -> list[dict[str, Any]]:
+    try:
+        return list(json.loads(path.read_text()))
+    except (OSError, ValueError) as error:
+        raise ExportError(f"{path}: not the scores that `linear --json` writes ({error})") from error
 
 
 def _halve(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -33,6 +33,18 @@ class TrainingError(RuntimeError):
     """A run that cannot go on."""
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """A file of a run folder.
+
+    Raises:
+        ConfigError: missing or damaged.
+    """
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: missing or damaged ({error})") from error
+
+
 def resolve_precision(precision: str, device: torch.device) -> str:
     """`auto` to "bf16" where bf16 matrix products run in hardware (CUDA from Ampere on, CPUs with AMX), else "fp32"."""
     if precision != "auto":
@@ -98,7 +110,7 @@ class Trainer:
         if not path.exists():
             checkpoint.write_whole(path, json.dumps(values, indent=2) + "\n")
             return
-        theirs = json.loads(path.read_text())
+        theirs = read_json(path)
         changed = sorted(key for key in values.keys() | theirs.keys() if values.get(key) != theirs.get(key))
         if changed:
             raise ConfigError(
@@ -170,6 +182,8 @@ class Trainer:
                 signal.signal(number, handler)
 
     def _ask_to_stop(self, number: int, _frame: Any) -> None:
+        if self._stop:
+            raise KeyboardInterrupt  # asked twice: at once
         log.warning("%s: saving at the end of this step, then stopping", signal.Signals(number).name)
         self._stop = True
 

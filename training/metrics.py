@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from selfie_hear.config import MissingExtraError
 from training.checkpoint import write_whole
 
 
@@ -40,7 +41,7 @@ class Journal:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise ImportError("training logs to TensorBoard: pip install 'selfie_hear[train]'") from error
+            raise MissingExtraError("training logs to TensorBoard: pip install 'selfie_hear[train]'") from error
         self._path = run / "metrics.jsonl"
         if self._path.exists():
             lines = self._path.read_text().splitlines(keepends=True)

@@ -28,4 +28,9 @@ def build_encoder(config: EncoderConfig, n_mels: int) -> Encoder:
         raise ConfigError(
             f"encoder {config.name!r}: unknown option {', '.join(unknown)}; options are {', '.join(sorted(known))}"
         )
-    return kind(n_mels=n_mels, **config.options)
+    try:
+        return kind(n_mels=n_mels, **config.options)
+    except TypeError as error:
+        raise ConfigError(
+            f"encoder {config.name!r}: options of a wrong type in {dict(config.options)}: {error}"
+        ) from error

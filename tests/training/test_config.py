@@ -115,3 +115,23 @@ def test_a_value_that_cannot_be_used_is_refused(setting: str, complaint: str) ->
 def test_a_stored_configuration_with_unknown_or_missing_keys_is_refused(values: Any) -> None:
     with pytest.raises(ConfigError, match=r"unknown key 'bach'|missing key 'recipe'|expected an object with keys"):
         from_dict(TrainConfig, values)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("seed=-1", "seed: must not be negative"),
+        ("warmup_steps=-5", "warmup_steps: must not be negative"),
+        ("learning_rate=0.0", "learning_rate: must be positive"),
+        ("crop_seconds=0.01", "crop_seconds: must be at least 8 mel frames"),
+        ("batch=1", "batch: must be at least 2"),
+        ("steps=0", "steps: must be at least 1"),
+        ("augment.background_share=1.0", r"background_share: must be in \[0, 1\)"),
+        ("augment.crop_scale=[1.5, 0.6]", "crop_scale: expected 0 < low <= high"),
+        ("augment.crop_canvas=[-1, 1]", "crop_canvas: must be positive"),
+        ("schedule=linear", "schedule: 'linear' is unknown; known are constant, cosine"),
+    ],
+)
+def test_values_without_sense_are_refused(setting: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        with_settings(get_recipe("tiny"), [setting])

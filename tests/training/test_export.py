@@ -87,6 +87,6 @@ def test_a_run_without_checkpoint_and_a_failed_export_leave_nothing(run: Path, t
     (tmp_path / "empty").mkdir()
     with pytest.raises(ExportError, match="no checkpoint"):
         export(tmp_path / "empty", tmp_path / "mine")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ExportError, match="not the scores"):
         export(run, tmp_path / "mine", results=tmp_path / "nowhere.json")
     assert {path.name for path in tmp_path.iterdir()} == {"empty"}

@@ -62,6 +62,9 @@ def _read_manifest(source: Path) -> list[Clip]:
     taken = sorted(set(rows[0]) & set(INDEX_COLUMNS[1:]))
     if taken:
         raise PackError(f"{source}: the index has columns of its own named {', '.join(taken)}; rename the manifest's")
+    short = next((number for number, row in enumerate(rows, start=2) if None in row.values() or None in row), None)
+    if short:
+        raise PackError(f"{source}: line {short} has not as many columns as the first")
     return [Clip(source.parent / row["path"], {k: v for k, v in row.items() if k != "path"}) for row in rows]
 
 

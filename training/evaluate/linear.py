@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import ModuleType
 
 import numpy as np
 import torch
 
 from selfie_hear import get_scene_embeddings, load_model
 from selfie_hear.audio import read_audio
-from selfie_hear.config import ModelConfig
+from selfie_hear.config import MissingExtraError, ModelConfig
 from selfie_hear.embedder import Embedder
 from selfie_hear.frontend import LogMel
 from selfie_hear.pretrained import find_release
@@ -66,23 +67,29 @@ def probe(task: SceneTask, embedded: dict[str, tuple[np.ndarray, np.ndarray]]) -
     return 100 * float(np.mean(folds)), 100 * float(np.std(folds))
 
 
+def _scikit_learn() -> tuple[ModuleType, ModuleType, ModuleType]:
+    try:
+        from sklearn import linear_model, pipeline, preprocessing
+    except ImportError as error:
+        raise MissingExtraError("the linear probe needs scikit-learn: pip install 'selfie_hear[train]'") from error
+    return linear_model, pipeline, preprocessing
+
+
 def _join(embedded: dict[str, tuple[np.ndarray, np.ndarray]], splits: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     parts = [embedded[split] for split in splits]
     return np.concatenate([x for x, _ in parts]), np.concatenate([y for _, y in parts])
 
 
 def _accuracy(train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], penalty: float) -> float:
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
+    linear_model, pipeline, preprocessing = _scikit_learn()
     # scikit-learn weighs the summed cross entropy by C against half the squared weights.
-    regression = LogisticRegression(C=1.0 / (2.0 * penalty * len(train[1])), max_iter=300)
-    return float(make_pipeline(StandardScaler(), regression).fit(*train).score(*test))
+    regression = linear_model.LogisticRegression(C=1.0 / (2.0 * penalty * len(train[1])), max_iter=300)
+    return float(pipeline.make_pipeline(preprocessing.StandardScaler(), regression).fit(*train).score(*test))
 
 
 def evaluate(model: str, branch: str, tasks: Sequence[SceneTask], seed: int = 0) -> dict[str, float]:
     """Accuracy in % on each task, and their `mean`."""
+    _scikit_learn()  # missing, it should be missed before the work, not after
     embed = get_embedder(model, branch, seed)
     scores = {task.name: probe(task, embed_task(task, embed))[0] for task in tasks}
     return {**scores, "mean": float(np.mean(list(scores.values())))}

@@ -30,6 +30,7 @@ def read_task(folder: Path, sample_rate: int) -> SceneTask | None:
         about = json.loads((folder / "task_metadata.json").read_text())
         if about["embedding_type"] != "scene" or about["prediction_type"] != "multiclass":
             return None
+        folds = _folds(list(about["splits"]), about["split_mode"])
         labels = {split: json.loads((folder / f"{split}.json").read_text()) for split in about["splits"]}
     except (OSError, KeyError, json.JSONDecodeError) as error:
         raise TaskError(f"{folder}: not a task in hear-eval-kit's layout: {error}") from error
@@ -42,7 +43,7 @@ def read_task(folder: Path, sample_rate: int) -> SceneTask | None:
                 why = f"{len(names)} labels, one is needed" if path.is_file() else "no such file"
                 raise TaskError(f"{path}: {why}")
             splits[split].append((path, names[0]))
-    return SceneTask(folder.name, splits, _folds(list(splits), about["split_mode"]))
+    return SceneTask(folder.name, splits, folds)
 
 
 def _folds(splits: list[str], mode: str) -> list[tuple[list[str], list[str], list[str]]]:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from selfie_hear.config import ConfigError
 from selfie_hear.encoders import Encoder
 from selfie_hear.pooling import mean_max
 from training.ema import make_target, update_target
@@ -24,6 +25,10 @@ class SelfieConfig:
     decay: float = 0.995  # of the target's moving average
     head_hidden: int = 4096
     head_outputs: int = 256
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.decay <= 1:
+            raise ConfigError(f"objective_options.decay: must be in [0, 1], got {self.decay}")
 
 
 class Selfie(Objective):
