@@ -108,6 +108,8 @@ class Trainer:
         """Write what the run is made of into its folder, or make sure that it is the same as before."""
         path = self.run / name
         if not path.exists():
+            if checkpoint.checkpoints(self.run / "checkpoints"):
+                raise ConfigError(f"{path}: missing, though the run has checkpoints; name a new folder")
             checkpoint.write_whole(path, json.dumps(values, indent=2) + "\n")
             return
         theirs = read_json(path)

@@ -12,9 +12,11 @@ import pytest
 import soundfile
 import torch
 
-from selfie_hear.config import FrontEndConfig
+from selfie_hear import Embedder
+from selfie_hear.audio import read_audio
+from selfie_hear.config import FrontEndConfig, ModelConfig
 from selfie_hear.frontend import LogMel
-from training.evaluate.linear import evaluate, get_embedder, probe
+from training.evaluate.linear import _gather_statistics, evaluate, get_embedder, probe
 from training.evaluate.tasks import SceneTask, TaskError, read_task, read_tasks
 
 
@@ -74,18 +76,27 @@ def test_features_are_standardised_on_the_training_part() -> None:
 
 
 def test_log_mel_baseline_by_hand() -> None:
+    task = SceneTask("none", {}, [])
     audio = torch.randn(4000, generator=torch.Generator().manual_seed(0)) * 0.1
     bands = LogMel(FrontEndConfig())(torch.nn.functional.pad(audio, (512, 512))[None])[0, 0].numpy()
     expected = np.concatenate([bands.mean(1), bands.std(1)])
-    np.testing.assert_allclose(get_embedder("log-mel", "")(audio), expected, rtol=1e-5)
+    np.testing.assert_allclose(get_embedder("log-mel", "", task)(audio), expected, rtol=1e-5)
 
 
-def test_untrained_depends_on_the_seed_alone() -> None:
+def test_untrained_depends_on_the_seed_and_is_normalised_by_the_task(tmp_path: Path) -> None:
+    task = read_task(make_task(tmp_path / "tones"), 16000)
+    assert task is not None
     audio = torch.randn(4000, generator=torch.Generator().manual_seed(0)) * 0.1
-    first, again, other = (get_embedder("untrained", "", seed)(audio) for seed in (0, 0, 1))
+    first, again, other = (get_embedder("untrained", "", task, seed)(audio) for seed in (0, 0, 1))
     assert first.shape == (3072,)
     np.testing.assert_array_equal(first, again)
     assert not np.allclose(first, other)
+    torch.manual_seed(0)
+    statistics = _gather_statistics(Embedder(ModelConfig()), task).encoder.get_buffer("norm0.running_mean")
+    clips = [torch.from_numpy(read_audio(path, 16000)) for clips in task.splits.values() for path, _ in clips]
+    padded = torch.stack([torch.nn.functional.pad(clip, (512, 16000 - len(clip) + 512)) for clip in clips])
+    mel = LogMel(FrontEndConfig())(padded)[..., :100]
+    assert float(statistics) == pytest.approx(float(mel.mean()), abs=0.1)
 
 
 def test_other_kinds_of_task_are_passed_over_and_errors_name_the_file(tmp_path: Path) -> None:

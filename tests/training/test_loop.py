@@ -99,6 +99,13 @@ def test_a_run_leaves_its_settings_its_metrics_and_its_last_checkpoints(packed: 
     assert last["epoch"] == pytest.approx(7 * 8 / 12, abs=1e-4)  # 1 + 1 + 2 + 2 + 3 + 3 crops of six clips
 
 
+def test_checkpoints_without_their_settings_are_not_resumed(packed: Path, tmp_path: Path) -> None:
+    Trainer(tiny(), packed, tmp_path / "run", CPU).fit(1, ignore)
+    (tmp_path / "run" / "config.json").unlink()
+    with pytest.raises(ConfigError, match=r"config\.json: missing, though the run has checkpoints"):
+        Trainer(tiny(), packed, tmp_path / "run", CPU)
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
