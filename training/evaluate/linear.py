@@ -102,7 +102,7 @@ def _join(embedded: dict[str, tuple[np.ndarray, np.ndarray]], splits: Sequence[s
 def _accuracy(train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], penalty: float) -> float:
     linear_model, pipeline, preprocessing = _scikit_learn()
     # scikit-learn weighs the summed cross entropy by C against half the squared weights.
-    regression = linear_model.LogisticRegression(C=1.0 / (2.0 * penalty * len(train[1])), max_iter=300)
+    regression = linear_model.LogisticRegression(C=1.0 / (2.0 * penalty * len(train[1])), max_iter=1000)
     return float(pipeline.make_pipeline(preprocessing.StandardScaler(), regression).fit(*train).score(*test))
 
 
