@@ -34,7 +34,7 @@ class FrontEndConfig:
     n_mels: int = 64
     f_min: float = 60.0  # Hz
     f_max: float = 7800.0  # Hz
-    log_offset: float = 3e-5  # added to the mel power before the logarithm: the floor of what is heard
+    log_offset: float = 1e-7  # added to the mel power before the logarithm; above 16-bit quantisation noise
 
 
 @dataclass(frozen=True)

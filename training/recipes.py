@@ -20,7 +20,7 @@ def selfie_open10h() -> TrainConfig:
         selfie(),
         recipe="selfie_open10h",
         batch=128,
-        steps=560,
+        steps=1200,
         learning_rate=5e-4,
         schedule="cosine",
         warmup_steps=50,
