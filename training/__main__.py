@@ -22,6 +22,7 @@ from training.corpus.pack import pack as pack_sources
 from training.evaluate.linear import BASELINES, evaluate
 from training.evaluate.tasks import TaskError, read_tasks
 from training.export import ExportError, export
+from training.files import write_whole
 from training.loop import Trainer, TrainingError
 from training.recipes import RECIPES, get_recipe
 
@@ -118,7 +119,7 @@ def linear(
             shown = "  ".join(f"{name} {value:.1f}" for name, value in scores.items())
             say(f"{rows[-1]['model']}: {shown}")
     if json_out is not None:
-        json_out.write_text(json.dumps(rows, indent=2) + "\n")
+        write_whole(json_out, json.dumps(rows, indent=2) + "\n")
 
 
 def main() -> None:

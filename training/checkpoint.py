@@ -36,13 +36,6 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
     return path
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file to a temporary name and rename it."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
-    partial.replace(path)
-
-
 def checkpoints(folder: Path) -> list[Path]:
     """Checkpoint files in `folder`, oldest first."""
     return sorted(folder.glob("step-*.pt"))

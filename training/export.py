@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from selfie_hear.embedder import Embedder
 from selfie_hear.pretrained import BRANCHES, bundled_folder, file_digest, load_release
 from training import card, checkpoint
 from training.config import TrainConfig
+from training.files import whole_folder
 from training.loop import build_objective, read_json
 
 GOLDEN_TOLERANCE = 1e-4  # between processors; embeddings are of the order of 1
@@ -56,9 +55,7 @@ def export(run: Path, out: Path, licence: str = "CC-BY-4.0", results: Path | Non
     objective = build_objective(config)
     objective.load_state_dict(state["objective"])
 
-    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
-    partial.mkdir(parents=True)
-    try:
+    with whole_folder(out) as partial:
         exact: dict[str, Embedder] = {}
         for branch, encoder in objective.encoders().items():
             embedder = Embedder(config.model)
@@ -90,10 +87,6 @@ def export(run: Path, out: Path, licence: str = "CC-BY-4.0", results: Path | Non
         (partial / "README.md").write_text(card.render(release, source, (size, step_ms), data, rounding, scores))
         for path in partial.iterdir():
             path.chmod(0o644)  # safetensors writes files that only their owner may read
-        partial.rename(out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     return Exported(out, rounding)
 
 

@@ -23,6 +23,7 @@ from training import checkpoint
 from training.augment import Augmentation, BackgroundMix, LinearFader, RandomResizeCrop
 from training.config import TrainConfig
 from training.corpus.crops import Crops, describe
+from training.files import write_whole
 from training.metrics import Journal, embedding_spread
 from training.objectives import OBJECTIVES, Objective, SelfieConfig
 
@@ -110,7 +111,7 @@ class Trainer:
         if not path.exists():
             if checkpoint.checkpoints(self.run / "checkpoints"):
                 raise ConfigError(f"{path}: missing, though the run has checkpoints; name a new folder")
-            checkpoint.write_whole(path, json.dumps(values, indent=2) + "\n")
+            write_whole(path, json.dumps(values, indent=2) + "\n")
             return
         theirs = read_json(path)
         changed = sorted(key for key in values.keys() | theirs.keys() if values.get(key) != theirs.get(key))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from selfie_hear.config import MissingExtraError
-from training.checkpoint import write_whole
+from training.files import write_whole
 
 
 def embedding_spread(embedding: Tensor) -> dict[str, float]:

@@ -6,7 +6,6 @@ import csv
 import json
 import logging
 import os
-import shutil
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from selfie_hear.audio import EXTENSIONS, AudioError, read_audio
+from training.files import whole_folder
 
 log = logging.getLogger(__name__)
 
@@ -88,15 +88,8 @@ def pack(
     if out.exists():
         raise PackError(f"{out}: exists already; name a new folder")
     clips = find_clips(sources)
-    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
-    partial.mkdir(parents=True)
-    try:
-        counts = _write(clips, partial, sample_rate, workers or os.cpu_count() or 1, shard_samples)
-        partial.rename(out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    return counts
+    with whole_folder(out) as partial:
+        return _write(clips, partial, sample_rate, workers or os.cpu_count() or 1, shard_samples)
 
 
 def _write(clips: list[Clip], folder: Path, rate: int, workers: int, shard_samples: int) -> tuple[int, int]:
