@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,11 @@ from selfie_hear.embedder import Embedder
 from selfie_hear.tables import Table
 
 
-def find_files(paths: Sequence[str]) -> tuple[list[Path], list[AudioError]]:
+def find_files(paths: Sequence[str], extensions: Collection[str] = EXTENSIONS) -> tuple[list[Path], list[AudioError]]:
     """Files of the given files, folders (searched for audio files, hidden ones left out) and globs.
+
+    Args:
+        extensions: of the files that a folder is searched for, in lower case.
 
     Returns:
         each file once, in order, and the folders that could not be searched.
@@ -36,7 +39,7 @@ def find_files(paths: Sequence[str]) -> tuple[list[Path], list[AudioError]]:
     for text in paths:
         before = len(failures)
         if os.path.isdir(text):  # noqa: PTH112 - Path raises for names that the system cannot hold
-            found = _search(text, fail)
+            found = _search(text, extensions, fail)
         elif os.path.exists(text):  # noqa: PTH110
             found = [Path(text)]
         else:
@@ -48,12 +51,12 @@ def find_files(paths: Sequence[str]) -> tuple[list[Path], list[AudioError]]:
     return list(files.values()), failures
 
 
-def _search(folder: str, fail: Callable[[OSError], None]) -> list[Path]:
+def _search(folder: str, extensions: Collection[str], fail: Callable[[OSError], None]) -> list[Path]:
     found = []
     for place, folders, names in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(place, name) for name in names if not name.startswith(".")]
-    return sorted(path for path in found if path.suffix.lower() in EXTENSIONS and path.is_file())
+    return sorted(path for path in found if path.suffix.lower() in extensions and path.is_file())
 
 
 class Listener:

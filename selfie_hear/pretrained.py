@@ -132,7 +132,11 @@ def load_release(folder: Path, branch: str = "online") -> Embedder:
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**22):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _widen(value: torch.Tensor) -> torch.Tensor:

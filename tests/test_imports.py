@@ -17,7 +17,9 @@ FLOORS = {
     "selfie_hear.pretrained": 5, "selfie_hear.api": 6, "selfie_hear.corpus": 7,
     "selfie_hear": 8, "selfie_hear.cli": 9,
 }  # fmt: skip
-OPTIONAL = {"pyarrow", "torchaudio", "tensorboard", "librosa", "sklearn", "huggingface_hub", "typer", "rich"}
+OPTIONAL = {
+    "huggingface_hub", "librosa", "matplotlib", "pyarrow", "rich", "sklearn", "tensorboard", "torchaudio", "typer",
+}  # fmt: skip
 
 
 def modules(root: Path, package: str) -> dict[str, Path]:
