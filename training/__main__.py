@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import os
+import time
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,25 +19,34 @@ from rich.logging import RichHandler
 
 from selfie_hear.audio import AudioError
 from selfie_hear.config import ConfigError, MissingExtraError
-from selfie_hear.pretrained import BRANCHES, ReleaseError
+from selfie_hear.pretrained import BRANCHES, ReleaseError, find_release, read_config
 from training.checkpoint import CheckpointError
 from training.config import with_settings
-from training.corpus.pack import PackError
+from training.corpus import manifests
+from training.corpus.manifests import ManifestError
+from training.corpus.pack import Progress
 from training.corpus.pack import pack as pack_sources
+from training.corpus.shards import Pack, PackError
+from training.device import local_device
+from training.evaluate.knn import Probe
 from training.evaluate.linear import BASELINES, evaluate
 from training.evaluate.tasks import TaskError, read_tasks
 from training.export import ExportError, export
 from training.files import write_whole
-from training.loop import Trainer, TrainingError
+from training.loop import Trainer, TrainingError, crops_of
+from training.memory import keep_freed_memory
+from training.ranks import RanksError, joined_ranks
 from training.recipes import RECIPES, get_recipe
 
 ERRORS = (
-    AudioError, CheckpointError, ConfigError, ExportError, MissingExtraError, PackError, ReleaseError, TaskError,
-    TrainingError, OSError,
+    AudioError, CheckpointError, ConfigError, ExportError, ManifestError, MissingExtraError, PackError, RanksError,
+    ReleaseError, TaskError, TrainingError, OSError,
 )  # fmt: skip
 app = typer.Typer(
     rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False, help="Pre-train selfie_hear encoders."
 )
+manifest = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
+app.add_typer(manifest, name="manifest", help="List the clips of a known corpus for pack.")
 console = Console(stderr=True)
 
 
@@ -43,14 +57,59 @@ def say(text: str, style: str | None = None) -> None:
 
 @app.command()
 def pack(
-    sources: Annotated[list[Path], typer.Argument(help="Audio files, folders, or CSV manifests with a column 'path'.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The folder to make.")],
-    sample_rate: Annotated[int, typer.Option(help="Hz.")] = 16000,
-    workers: Annotated[int | None, typer.Option(help="Decoding threads; default: one per core.")] = None,
+    sources: Annotated[
+        list[Path],
+        typer.Argument(help="Audio files, tar shards, Parquet or Arrow tables, folders of them, or CSV/TSV manifests."),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The folder to make; begun and killed, it is gone on with.")],
+    sample_rate: Annotated[int, typer.Option(min=1, help="Hz.")] = 16000,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
 ) -> None:
-    """Pack audio files into shards that training reads without decoding."""
-    kept, rejected = pack_sources(sources, out, sample_rate, workers)
-    say(f"{out}: {kept} clips packed, {rejected} rejected" + (" (see rejected.csv)" if rejected else ""))
+    """Pack audio into shards that training reads without decoding."""
+    started = time.monotonic()
+
+    def report(now: Progress) -> None:
+        left = (time.monotonic() - started) / now.shards_done * (now.shards - now.shards_done) / 60
+        say(f"shard {now.shards_done}/{now.shards}  {now.clips} clips  {now.hours:.2f} h  {left:.0f} min left")
+
+    done = pack_sources(sources, out, sample_rate, workers, report)
+    rejected = f", {done.rejected} rejected (see {out / 'rejected.csv'})" if done.rejected else ""
+    say(f"{out}: {done.clips} clips, {done.hours:.2f} h packed{rejected}")
+
+
+@manifest.command()
+def audioset(
+    segments: Annotated[list[Path], typer.Argument(help="balanced_train_segments.csv, ..., as they are distributed.")],
+    clips: Annotated[Path, typer.Option(help="The folder of downloaded clips, each named by its YouTube id.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The CSV file to write.")],
+    speech: Annotated[bool, typer.Option("--speech", help="Only speech and its kinds, for BYOL-S.")] = False,
+    labels: Annotated[list[str] | None, typer.Option("--label", help="Only clips with this class, /m/...")] = None,
+) -> None:
+    """AudioSet: its segments and a folder of clips to a manifest."""
+    _say_count(
+        out, manifests.audioset(segments, clips, out, [*(labels or ()), *(manifests.AUDIOSET_SPEECH if speech else ())])
+    )
+
+
+@manifest.command()
+def fsd50k(
+    folder: Annotated[Path, typer.Argument(help="With FSD50K.dev_audio, FSD50K.ground_truth, ... as distributed.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The CSV file to write.")],
+    split: Annotated[str, typer.Option(help="dev or eval.")] = "dev",
+) -> None:
+    """FSD50K: its folder to a manifest, with each clip's licence."""
+    _say_count(out, manifests.fsd50k(folder, out, split))
+
+
+def _say_count(out: Path, count: manifests.ManifestCount) -> None:
+    say(f"{out}: {count.found} of {count.listed} clips found, {count.unlisted} other audio files")
+
+
+@app.command()
+def verify(data: Annotated[Path, typer.Argument(help="A folder made by pack.")]) -> None:
+    """Compare a pack with its checksums."""
+    Pack(data).verify(say)
+    say(f"{data}: whole")
 
 
 @app.command()
@@ -61,30 +120,52 @@ def train(
     max_steps: Annotated[
         int | None, typer.Option(min=1, help="Stop at this step; default: the recipe's steps.")
     ] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="Set the recipe's steps to so many passes over the data.")
+    ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Change a value: key=value.")] = None,
+    init: Annotated[
+        str | None, typer.Option(help="Start from a release's encoders: a name, a folder or hf-hub:ORG/NAME.")
+    ] = None,
+    probe: Annotated[
+        Path | None,
+        typer.Option(help="Labelled audio to watch by nearest neighbours: a scene task, or a folder per label."),
+    ] = None,
+    probe_every: Annotated[int, typer.Option(help="Steps.")] = 200,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cuda" if torch.cuda.is_available() else "cpu",
 ) -> None:
-    """Train a recipe; the same command again resumes the run."""
+    """Train a recipe; the same command again resumes the run. On several devices: torchrun -m training train ..."""
     config = with_settings(get_recipe(recipe), settings or [])
-    try:
-        where = torch.device(device)
-        torch.empty(0, device=where)
-    except (RuntimeError, AssertionError) as error:  # torch's own words for a device that is not there
-        raise ConfigError(f"--device {device}: {str(error).splitlines()[0]}") from error
-    trainer = Trainer(config, data, out, where)
+    if epochs is not None:
+        if not 0 < epochs < math.inf:
+            raise ConfigError(f"--epochs {epochs}: must be a positive number")
+        config = replace(config, steps=math.ceil(epochs * crops_of(config, data).crops_per_epoch / config.batch))
+    release = find_release(init) if init else None
+    if release:
+        config = replace(config, init=f"{release.name} {read_config(release).sha256['online.safetensors'][:12]}")
+    where = local_device(device)
+    if where.type == "cpu":
+        keep_freed_memory()
+    watch = Probe(probe, config.model.front_end.sample_rate, probe_every) if probe else None
     until = config.steps if max_steps is None else max_steps
-    say(
-        f"{recipe}: {trainer.crops.hours:.2f} h of audio, {trainer.crops.crops_per_epoch} crops an epoch, "
-        f"{trainer.config.precision} on {device}, step {trainer.step} of {until}"
-    )
+    with joined_ranks(where) as ranks:
+        trainer = Trainer(config, data, out, where, ranks, release)
+        if ranks.first:
+            processes = f" in {ranks.count} processes" if ranks.count > 1 else ""
+            say(
+                f"{recipe}: {trainer.crops.pack.hours:.2f} h of audio, {trainer.crops.crops_per_epoch} crops an epoch, "
+                f"{trainer.config.precision} on {device}{processes}, step {trainer.step} of {until}"
+            )
 
-    def show(step: int, values: dict[str, float]) -> None:
-        left = (until - step) * config.batch / values["crops_per_second"] / 60
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-        say(f"step {step}/{until}  {shown}  {left:.0f} min left")
+        def show(step: int, values: dict[str, float]) -> None:
+            left = (until - step) * config.batch / values["crops_per_second"] / 60
+            shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+            say(f"step {step}/{until}  {shown}  {left:.0f} min left")
 
-    trainer.fit(until, show)
-    say(f"{out}: stopped after step {trainer.step}")
+        trainer.fit(until, show, watch)
+        if ranks.first:
+            say(f"{out}: stopped after step {trainer.step}")
+        del trainer  # see joined_ranks
 
 
 @app.command(name="export")
@@ -123,11 +204,14 @@ def linear(
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=console)])
+    rank = os.environ.get("RANK", "0")
+    level = logging.INFO if rank == "0" else logging.ERROR  # one of several processes speaks for all
+    logging.basicConfig(level=level, format="%(message)s", handlers=[RichHandler(console=console)])
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view")  # of a weight of nine values
     try:
         app()
     except ERRORS as error:
-        say(f"error: {error}", style="red")
+        say(f"error: {error}" if rank == "0" else f"error in process {rank}: {error}", style="red")
         raise SystemExit(1) from error
 
 

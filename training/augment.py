@@ -1,20 +1,32 @@
-"""SELFIE's three augmentations of log-mel batches: each draws its parameters from a generator, then applies them."""
+"""SELFIE's three augmentations of log-mel batches: each draws its parameters from a generator, then applies them.
+
+Parameters are drawn for the batch of all processes and shared out, so that a view does not depend on their number.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training.config import AugmentConfig
+from training.ranks import ALONE, Ranks
 
-def uniform(count: int, low: float, high: float, like: Tensor, generator: torch.Generator) -> Tensor:
-    """`(count,)` values from U(low, high), drawn on the generator's device, on the device of `like`."""
-    draws = torch.rand(count, generator=generator, device=generator.device)
-    return (low + (high - low) * draws).to(like.device)
+Drawn = TypeVar("Drawn", "Boxes", "Mix", "Ramp")
+
+
+def uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
+    """`(count,)` values from U(low, high), on the generator's device."""
+    return low + (high - low) * torch.rand(count, generator=generator, device=generator.device)
+
+
+def take(drawn: Drawn, rows: slice) -> Drawn:
+    """The parameters of some rows."""
+    return drawn.__class__(*(values[rows] for values in drawn))
 
 
 class Boxes(NamedTuple):
@@ -40,23 +52,22 @@ class RandomResizeCrop:
     aspect: tuple[float, float] = (0.75, 1.33)
     canvas: tuple[float, float] = (1.0, 1.5)  # height (frequency) and width (time), relative to the input
 
-    def draw(self, mel: Tensor, generator: torch.Generator) -> Boxes:
-        count = mel.shape[0]
-        area = uniform(count, *self.scale, mel, generator)
+    def draw(self, count: int, generator: torch.Generator) -> Boxes:
+        area = uniform(count, *self.scale, generator)
         # The logarithm of the aspect is uniform, so that wide and high boxes are equally likely.
         narrow, wide = (math.log(ratio) for ratio in self.aspect)
-        aspect = uniform(count, narrow, wide, mel, generator).exp()
+        aspect = uniform(count, narrow, wide, generator).exp()
         height, width = (area / aspect).sqrt(), (area * aspect).sqrt()
         room_y, room_x = (self.canvas[0] - height).clamp(min=0) / 2, (self.canvas[1] - width).clamp(min=0) / 2
         return Boxes(
             height,
             width,
-            room_y * uniform(count, -1.0, 1.0, mel, generator),
-            room_x * uniform(count, -1.0, 1.0, mel, generator),
+            room_y * uniform(count, -1.0, 1.0, generator),
+            room_x * uniform(count, -1.0, 1.0, generator),
         )
 
-    def apply(self, mel: Tensor, boxes: Boxes) -> Tensor:
-        """`(B, 1, F, T)` to the same shape: one `grid_sample` over the batch."""
+    def apply(self, mel: Tensor, boxes: Boxes, level: Tensor) -> Tensor:
+        """`(B, 1, F, T)` to the same shape: one `grid_sample` over the batch; `level` is what lies around the input."""
         zero = torch.zeros_like(boxes.height)
         # grid_sample runs over [-1, 1], so a centre in units of the input counts twice.
         theta = torch.stack(
@@ -67,7 +78,6 @@ class RandomResizeCrop:
             dim=1,
         )
         grid = F.affine_grid(theta, list(mel.shape), align_corners=False)
-        level = mel.mean()
         return F.grid_sample(mel - level, grid, mode="bicubic", padding_mode="zeros", align_corners=False) + level
 
 
@@ -84,17 +94,16 @@ class BackgroundMix:
 
     share: float = 0.2
 
-    def draw(self, mel: Tensor, generator: torch.Generator) -> Mix:
-        count = mel.shape[0]
-        order = torch.randperm(count, generator=generator, device=generator.device).to(mel.device)
+    def draw(self, count: int, generator: torch.Generator) -> Mix:
+        order = torch.randperm(count, generator=generator, device=generator.device)
         other = torch.empty_like(order)
         other[order] = order.roll(1)  # one cycle through the batch: nobody is their own background
-        return Mix(other, uniform(count, 0.0, self.share, mel, generator))
+        return Mix(other, uniform(count, 0.0, self.share, generator))
 
-    def apply(self, mel: Tensor, mix: Mix) -> Tensor:
-        """`(B, 1, F, T)` log-mel to the same shape."""
+    def apply(self, mel: Tensor, mix: Mix, everyone: Tensor) -> Tensor:
+        """`(B, 1, F, T)` log-mel to the same shape; `everyone` holds the batch of all processes."""
         share = mix.share[:, None, None, None]
-        return torch.logaddexp(mel + torch.log1p(-share), mel[mix.other] + share.log())
+        return torch.logaddexp(mel + torch.log1p(-share), everyone[mix.other] + share.log())
 
 
 class Ramp(NamedTuple):
@@ -110,8 +119,8 @@ class LinearFader:
 
     gain: float = 1.0
 
-    def draw(self, mel: Tensor, generator: torch.Generator) -> Ramp:
-        start, end = (uniform(mel.shape[0], -self.gain, self.gain, mel, generator) for _ in range(2))
+    def draw(self, count: int, generator: torch.Generator) -> Ramp:
+        start, end = (uniform(count, -self.gain, self.gain, generator) for _ in range(2))
         return Ramp(start, end)
 
     def apply(self, mel: Tensor, ramp: Ramp) -> Tensor:
@@ -128,8 +137,20 @@ class Augmentation:
     crop: RandomResizeCrop = RandomResizeCrop()
     fader: LinearFader = LinearFader()
 
-    def __call__(self, mel: Tensor, generator: torch.Generator) -> Tensor:
-        """One augmented view of a batch `(B, 1, F, T)`."""
-        mel = self.background.apply(mel, self.background.draw(mel, generator))
-        mel = self.crop.apply(mel, self.crop.draw(mel, generator))
-        return self.fader.apply(mel, self.fader.draw(mel, generator))
+    def __call__(self, mel: Tensor, generator: torch.Generator, ranks: Ranks = ALONE) -> Tensor:
+        """One augmented view of a batch: this process's rows `(B, 1, F, T)` of it."""
+        count = mel.shape[0] * ranks.count
+        rows = ranks.share(count)
+        mix = take(self.background.draw(count, generator), rows)
+        mel = self.background.apply(mel, mix, ranks.gather(mel))
+        boxes = take(self.crop.draw(count, generator), rows)
+        mel = self.crop.apply(mel, boxes, ranks.mean(mel.mean()))
+        return self.fader.apply(mel, take(self.fader.draw(count, generator), rows))
+
+
+def build_augmentation(config: AugmentConfig) -> Augmentation:
+    return Augmentation(
+        BackgroundMix(config.background_share),
+        RandomResizeCrop(config.crop_scale, config.crop_aspect, config.crop_canvas),
+        LinearFader(config.fader_gain),
+    )

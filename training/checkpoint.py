@@ -3,42 +3,52 @@
 from __future__ import annotations
 
 import logging
-import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
-log = logging.getLogger(__name__)
+from training.files import appears_whole
 
-KEEP = 2
+log = logging.getLogger(__name__)
 
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be used."""
 
 
-def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
-    """Write `step-*.pt`: to a temporary name, flushed to the disk, then renamed; delete all but the last two."""
-    folder.mkdir(parents=True, exist_ok=True)
+def save(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
+    """Write `step-*.pt`, whole or not at all, then delete all but the last `keep`.
+
+    Raises:
+        CheckpointError: it cannot be written, the disk being full for example; those that there are stay.
+    """
     path = folder / f"step-{step:08d}.pt"
-    partial = path.with_suffix(".partial")
     try:
-        with partial.open("wb") as file:
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(".step-*.partial-*"):  # of a process that was killed; a run has one that writes
+            leftover.unlink(missing_ok=True)
+        with appears_whole(path) as file:
             torch.save({"step": step, **state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)  # of a save that failed, so that it does not fill the disk
-    for old in checkpoints(folder)[:-KEEP]:
-        old.unlink()
+    except (OSError, RuntimeError) as error:  # the archive writer has errors of its own
+        cause = error.__context__ if isinstance(error.__context__, OSError) else error
+        reason = _first_line(cause)
+        raise CheckpointError(f"{path}: cannot be written ({reason}); earlier checkpoints are untouched") from error
+    there = checkpoints(folder)
+    # Later ones are damaged, as the run resumed before them: counted, they would push out those that can be read.
+    for old in there[: there.index(path) + 1][:-keep]:
+        old.unlink(missing_ok=True)
     return path
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """Checkpoint files in `folder`, oldest first."""
-    return sorted(folder.glob("step-*.pt"))
+    return sorted(folder.glob("step-*.pt"), key=lambda path: (len(path.name), path.name))  # of any number of digits
 
 
 def load_latest(folder: Path) -> dict[str, Any] | None:
@@ -52,10 +62,12 @@ def load_latest(folder: Path) -> dict[str, Any] | None:
     paths = checkpoints(folder)
     for path in reversed(paths):
         try:
+            with zipfile.ZipFile(path) as archive:  # torch writes checksums, but does not look at them
+                if (spoilt := archive.testzip()) is not None:
+                    raise CheckpointError(f"the checksum of {spoilt} is not the one that was written")
             return dict(torch.load(path, map_location="cpu", weights_only=True))
         except Exception as error:  # torch raises many kinds for a damaged archive
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            log.warning("%s is damaged and passed over: %s", path, reason)
+            log.warning("%s is damaged and passed over: %s", path, _first_line(error))
     if paths:
         raise CheckpointError(f"{folder}: none of its {len(paths)} checkpoints can be read")
     return None

@@ -18,7 +18,8 @@ from selfie_hear.pretrained import BRANCHES, bundled_folder, file_digest, load_r
 from training import card, checkpoint
 from training.config import TrainConfig
 from training.files import whole_folder
-from training.loop import build_objective, read_json
+from training.objectives import build_objective
+from training.run import read_json
 
 GOLDEN_TOLERANCE = 1e-4  # between processors; embeddings are of the order of 1
 

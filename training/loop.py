@@ -2,202 +2,251 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 import signal
 import time
+import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from selfie_hear.config import ConfigError, from_dict, to_dict
-from selfie_hear.encoders import build_encoder
+from selfie_hear.config import ConfigError
 from selfie_hear.frontend import LogMel
 from training import checkpoint
-from training.augment import Augmentation, BackgroundMix, LinearFader, RandomResizeCrop
+from training.augment import build_augmentation
+from training.batch_norm import over_all_ranks
 from training.config import TrainConfig
-from training.corpus.crops import Crops, describe
-from training.files import write_whole
-from training.metrics import Journal, embedding_spread
-from training.objectives import OBJECTIVES, Objective, SelfieConfig
+from training.corpus.crops import Crops
+from training.corpus.feeder import Feeder
+from training.device import differences, resolve_precision, surroundings
+from training.evaluate.knn import Probe
+from training.metrics import Journal, embedding_spread, peak_memory_mb
+from training.objectives import SelfieConfig, build_objective
+from training.ranks import ALONE, Ranks
+from training.run import RunFolder
+from training.schedule import learning_rate
 
 log = logging.getLogger(__name__)
+
+WATCHED = 256  # embeddings whose spread is measured: singular values of thousands take longer than a step
+
+Show = Callable[[int, dict[str, float]], None]
 
 
 class TrainingError(RuntimeError):
     """A run that cannot go on."""
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A file of a run folder.
-
-    Raises:
-        ConfigError: missing or damaged.
-    """
-    try:
-        return dict(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: missing or damaged ({error})") from error
-
-
-def resolve_precision(precision: str, device: torch.device) -> str:
-    """`auto` to "bf16" where bf16 matrix products run in hardware (CUDA from Ampere on, CPUs with AMX), else "fp32"."""
-    if precision != "auto":
-        return precision
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if device.type == "cpu" and torch.cpu._is_amx_tile_supported() else "fp32"
-
-
-def build_objective(config: TrainConfig) -> Objective:
-    """The networks of a run, initialised from its seed."""
-    if config.objective not in OBJECTIVES:
-        raise ConfigError(f"objective {config.objective!r} is unknown; known are {', '.join(OBJECTIVES)}")
-    torch.manual_seed(config.seed)
-    encoder = build_encoder(config.model.encoder, config.model.front_end.n_mels)
-    options = from_dict(SelfieConfig, config.objective_options, "objective_options")
-    return OBJECTIVES[config.objective](encoder, options)
+def crops_of(config: TrainConfig, data: Path) -> Crops:
+    """The batches of a run on the pack `data`."""
+    margin = config.model.front_end.win_length // 2
+    return Crops(data, config.crop_samples, margin, config.batch, config.seed, config.sampling)
 
 
 class Trainer:
-    """A run in a folder. Everything random in step n comes from the seed and n, so the state needs no generators."""
+    """A run in a folder, by one process or by several with an equal share of each batch.
 
-    def __init__(self, config: TrainConfig, data: Path, run: Path, device: torch.device) -> None:
+    Everything random in step n comes from the seed and n, so the state needs no generators. Crops and views do not
+    depend on the number of processes; dropout masks do, and rounding on threads and device, too.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: Path,
+        run: Path,
+        device: torch.device,
+        ranks: Ranks = ALONE,
+        init: Path | None = None,
+    ) -> None:
+        """
+        Args:
+            data: a pack.
+            run: its folder; one with a checkpoint is resumed.
+            init: a release folder that a new run takes its encoders from.
+
+        Raises:
+            ConfigError: settings that do not fit each other, the data, the release or the run that is in the folder.
+        """
         self.config = replace(config, precision=resolve_precision(config.precision, device))
-        self.run, self.device = run, device
+        self.run, self.device, self.ranks = RunFolder(run), device, ranks
         front_end = config.model.front_end
         self.front_end = LogMel(front_end).to(device)
-        self.crops = Crops(data, config.crop_samples, front_end.win_length // 2, config.batch, config.seed)
-        if self.crops.about["sample_rate"] != front_end.sample_rate:
+        self.crops = crops_of(config, data)
+        if self.crops.pack.sample_rate != front_end.sample_rate:
             raise ConfigError(
-                f"{data} holds {self.crops.about['sample_rate']} Hz audio, the model takes {front_end.sample_rate} Hz"
+                f"{data} holds {self.crops.pack.sample_rate} Hz audio, the model takes {front_end.sample_rate} Hz"
             )
-        self.objective = build_objective(config).to(device).train()
-        self.augment = Augmentation(
-            BackgroundMix(config.augment.background_share),
-            RandomResizeCrop(config.augment.crop_scale, config.augment.crop_aspect, config.augment.crop_canvas),
-            LinearFader(config.augment.fader_gain),
-        )
-        learning = [p for p in self.objective.parameters() if p.requires_grad]
+        self.rows = ranks.rows(config.batch, config.accumulate)
+        objective = build_objective(config, ranks).to(device).train()
+        if ranks.count > 1:
+            over_all_ranks(objective, device)
+        if init is not None:
+            objective.adopt(init, config.model)
+        self.objective = objective
+        self.network: nn.Module = objective
+        if ranks.count > 1:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # the name that torch has for it since is not in 2.6
+                self.network = DistributedDataParallel(objective, broadcast_buffers=False, gradient_as_bucket_view=True)
+        self.augment = build_augmentation(config.augment)
+        learning = [p for p in objective.parameters() if p.requires_grad]
         self.optimiser = torch.optim.Adam(learning, lr=config.learning_rate, fused=True)
         self.step = 0
         self.seconds = 0.0
+        self._saved = -1
         self._stop = False
-        self._adopt()
+        self._first_bad = torch.tensor(-1, device=device)  # the step whose loss was not a number
+        self._here = surroundings(device, ranks.count)
+        self._made_of = self.config, self.crops.pack.describe()
+        self.run.check(*self._made_of)
+        self._resume()
 
-    def _adopt(self) -> None:
-        """Take over the run folder: its checkpoint if it has one, which must be of this very configuration."""
-        if self.run.exists() and not self.run.is_dir():
-            raise ConfigError(f"{self.run}: is a file; name a folder for the run")
-        self.run.mkdir(parents=True, exist_ok=True)
-        self._keep("config.json", to_dict(self.config))
-        self._keep("data.json", describe(self.crops.index, self.crops.about["sample_rate"]))
-        state = checkpoint.load_latest(self.run / "checkpoints")
+    def _resume(self) -> None:
+        state = checkpoint.load_latest(self.run.checkpoints)
         if state is not None:
             self.objective.load_state_dict(state["objective"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.step, self.seconds = state["step"], state["seconds"]
-            log.info("resuming %s at step %d", self.run, self.step)
-
-    def _keep(self, name: str, values: dict[str, Any]) -> None:
-        """Write what the run is made of into its folder, or make sure that it is the same as before."""
-        path = self.run / name
-        if not path.exists():
-            if checkpoint.checkpoints(self.run / "checkpoints"):
-                raise ConfigError(f"{path}: missing, though the run has checkpoints; name a new folder")
-            write_whole(path, json.dumps(values, indent=2) + "\n")
-            return
-        theirs = read_json(path)
-        changed = sorted(key for key in values.keys() | theirs.keys() if values.get(key) != theirs.get(key))
-        if changed:
-            raise ConfigError(
-                f"{self.run} is a run with other settings ({', '.join(changed)} of {name} differ): resume it with "
-                "those it was started with, or name a new folder"
-            )
+            self._saved = self.step
+            log.info("resuming %s at step %d", self.run.path, self.step)
+            if other := differences(state["surroundings"], self._here):
+                log.warning("same data and state, but not bit for bit what it would have been: %s", other)
+        steps = self.ranks.gather(torch.tensor([self.step])).tolist()
+        if len(set(steps)) > 1:
+            raise TrainingError(f"{self.run.path}: the processes see different checkpoints ({steps}); share the folder")
 
     def save(self) -> None:
-        state = {
-            "objective": self.objective.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "seconds": self.seconds,
-        }
-        checkpoint.save(self.run / "checkpoints", self.step, state)
+        """Write a checkpoint; one process does it for all.
 
-    def learning_rate(self, step: int) -> float:
-        """Of step `step`: linear warm-up, then constant or a half cosine down to zero."""
-        config = self.config
-        warm = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
-        if config.schedule == "constant":
-            return config.learning_rate * warm
-        done = max(0.0, step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-        return config.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
+        Raises:
+            TrainingError: the state is not worth keeping.
+        """
+        self._refuse_non_finite()
+        if self._saved != self.step and self.ranks.first:
+            state = self.objective.state_dict()
+            spoilt = [name for name, value in state.items() if not torch.isfinite(value).all()]
+            if spoilt:
+                raise TrainingError(
+                    f"step {self.step}: {spoilt[0]} is no longer finite; the last checkpoint is untouched. "
+                    "Lower learning_rate or set precision=fp32."
+                )
+            everything = {"objective": state, "optimiser": self.optimiser.state_dict(), "seconds": self.seconds}
+            everything["surroundings"] = self._here
+            checkpoint.save(self.run.checkpoints, self.step, everything, self.config.keep_checkpoints)
+        self._saved = self.step
 
-    def train_step(self) -> dict[str, Tensor]:
-        """One optimiser step on the next batch; returns the objective's terms."""
-        dropout_seed, view_seed = np.random.SeedSequence([self.config.seed, self.step]).generate_state(2)
-        torch.manual_seed(int(dropout_seed))
-        generator = torch.Generator(self.device).manual_seed(int(view_seed))
-        audio = torch.from_numpy(self.crops[self.step]).to(self.device).float() / 32768.0
-        mel = self.front_end(audio)
-        first, second = self.augment(mel, generator), self.augment(mel, generator)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate(self.step)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            terms = self.objective(first, second)
-        if not torch.isfinite(terms["loss"]):
-            raise TrainingError(
-                f"step {self.step}: the loss is {terms['loss'].item()}; the last checkpoint is untouched. "
-                "Lower learning_rate or set precision=fp32."
-            )
+    def train_step(self, batch: Tensor) -> dict[str, Tensor]:
+        """One optimiser step; returns the objective's terms, averaged over the parts that the batch goes through in.
+
+        Args:
+            batch: int16 `(crops_per_clip, rows, samples)`, this process's rows of batch `step`.
+        """
+        parts = self.config.accumulate
+        seeds = np.random.SeedSequence([self.config.seed, self.step]).generate_state(1 + self.ranks.count)
+        torch.manual_seed(int(seeds[1 + self.ranks.index]))  # of dropout
+        generator = torch.Generator(self.device).manual_seed(int(seeds[0]))
         self.optimiser.zero_grad(set_to_none=True)
-        terms["loss"].backward()
+        total: dict[str, Tensor] = {}
+        for number, part in enumerate(batch.chunk(parts, dim=1), start=1):
+            with ExitStack() as stack:
+                if number < parts and isinstance(self.network, DistributedDataParallel):
+                    stack.enter_context(self.network.no_sync())
+                terms = self._terms(part, generator)
+                (terms["loss"] / parts).backward()
+            embedding = terms.pop("embedding")
+            total = {name: total.get(name, 0.0) + value.detach() / parts for name, value in terms.items()}
+        self._first_bad = torch.where(
+            (self._first_bad < 0) & ~torch.isfinite(total["loss"]), self.step + 1, self._first_bad
+        )
+        if self.device.type == "cpu":  # elsewhere asking would wait for the device
+            self._refuse_non_finite()
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.config, self.step)
         self.optimiser.step()
         self.objective.after_step()
         self.step += 1
-        return dict(terms)
+        return {**total, "embedding": embedding}
 
-    def fit(self, until: int, show: Callable[[int, dict[str, float]], None]) -> None:
-        """Train up to step `until`, saving on the way, at the end, and when the process is asked to stop."""
-        journal = Journal(self.run, self.step)
-        handlers = {number: signal.signal(number, self._ask_to_stop) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            while self.step < until and not self._stop:
-                started = time.monotonic()
-                terms = self.train_step()
-                elapsed = time.monotonic() - started
-                self.seconds += elapsed
-                if self.step % self.config.log_every == 0 or self.step == until:
-                    values = self._measure(terms, elapsed)
-                    journal.write(self.step, values)
-                    show(self.step, values)
-                if self.step % self.config.checkpoint_every == 0:
+    def _terms(self, part: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        mels = [self.front_end(crops.float() / 32768.0) for crops in part]
+        first, second = (self.augment(mel, generator, self.ranks) for mel in (mels[0], mels[-1]))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            terms: dict[str, Tensor] = self.network(first, second)
+        return terms
+
+    def _refuse_non_finite(self) -> None:
+        if (step := int(self._first_bad)) >= 0:
+            raise TrainingError(
+                f"step {step}: the loss is not a finite number; the last checkpoint is untouched. "
+                "Lower learning_rate or set precision=fp32."
+            )
+
+    def fit(self, until: int, show: Show, probe: Probe | None = None) -> None:
+        """Train up to step `until`, saving on the way, at the end, and when the process is asked to stop.
+
+        Args:
+            show: called with a step and what was measured there, every `log_every` steps.
+            probe: measures the encoders on the way.
+
+        Raises:
+            TrainingError, CheckpointError: the run cannot go on; its last checkpoint is good.
+        """
+        config, first = self.config, self.ranks.first
+        with ExitStack() as stack:
+            if first:
+                stack.enter_context(self.run.locked())
+                self.run.adopt(*self._made_of)
+                journal = stack.enter_context(Journal(self.run.path, self.step))
+            feeder = stack.enter_context(Feeder(self.crops, self.rows, self.device, self.step))
+            for number in (signal.SIGTERM, signal.SIGINT):
+                stack.callback(signal.signal, number, signal.signal(number, self._ask_to_stop))
+            busy, steps = 0.0, 0
+            while self.step < until and not self.ranks.any(self._stop):
+                started = time.perf_counter()
+                terms = self.train_step(feeder.next())
+                due = self.step % config.log_every == 0 or self.step == until
+                values = self._measure(terms) if due else {}  # which waits for the device
+                busy, steps = busy + time.perf_counter() - started, steps + 1
+                probed = self._probe(probe) if first and probe and self.step % probe.every == 0 else {}
+                if due or probed:
+                    self.seconds += busy
+                    rate = {"crops_per_second": steps * config.batch / busy, "data_wait": feeder.take_wait() / busy}
+                    busy, steps = 0.0, 0
+                    if first:
+                        values = {**values, **rate, **probed}
+                        journal.write(self.step, values)
+                        show(self.step, values)
+                if self.step % config.checkpoint_every == 0:
                     self.save()
+            self.seconds += busy
             self.save()
-        finally:
-            journal.close()
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
 
     def _ask_to_stop(self, number: int, _frame: Any) -> None:
-        if self._stop:
+        if self._stop and number == signal.SIGINT and self.ranks.count == 1:
             raise KeyboardInterrupt  # asked twice: at once
         log.warning("%s: saving at the end of this step, then stopping", signal.Signals(number).name)
         self._stop = True
 
-    def _measure(self, terms: dict[str, Tensor], elapsed: float) -> dict[str, float]:
-        spread = embedding_spread(terms.pop("embedding"))
-        losses = {name: value.item() for name, value in terms.items()}
+    def _measure(self, terms: dict[str, Tensor]) -> dict[str, float]:
+        self._refuse_non_finite()
+        spread = embedding_spread(self.ranks.gather(terms.pop("embedding"))[:WATCHED])
         return {
-            **losses,
+            **{name: value.item() for name, value in terms.items()},
             **spread,
-            "learning_rate": self.learning_rate(self.step - 1),
+            "learning_rate": learning_rate(self.config, self.step - 1),
             "ema_decay": float(self.config.objective_options.get("decay", SelfieConfig().decay)),
-            "crops_per_second": self.config.batch / elapsed,
             "epoch": self.step * self.config.batch / self.crops.crops_per_epoch,
+            "peak_memory_mb": peak_memory_mb(self.device),
         }
+
+    def _probe(self, probe: Probe) -> dict[str, float]:
+        encoders = self.objective.encoders()
+        return {f"knn_{branch}": probe(self.config.model, encoder) for branch, encoder in encoders.items()}

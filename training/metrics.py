@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
+import re
+import resource
+import sys
+import time
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from selfie_hear.config import MissingExtraError
+from training.curves import draw_curves
 from training.files import write_whole
+
+CURVES_EVERY = 60.0  # seconds; drawing takes half of one
 
 
 def embedding_spread(embedding: Tensor) -> dict[str, float]:
@@ -34,8 +42,19 @@ def embedding_spread(embedding: Tensor) -> dict[str, float]:
     }
 
 
+def peak_memory_mb(device: torch.device) -> float:
+    """Most memory so far: of tensors on a GPU, of the whole process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    status = Path("/proc/self/status")
+    if status.exists() and (line := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
+        return int(line[1]) * 1024 / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # on Linux no less than that of the process's parent
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
 class Journal:
-    """`metrics.jsonl` and TensorBoard events of a run folder; after a resume, lines of lost steps are dropped."""
+    """`metrics.jsonl`, `curves.png` and TensorBoard events; after a resume, lines of lost steps are dropped."""
 
     def __init__(self, run: Path, step: int) -> None:
         try:
@@ -44,16 +63,35 @@ class Journal:
             raise MissingExtraError("training logs to TensorBoard: pip install 'selfie_hear[train]'") from error
         self._path = run / "metrics.jsonl"
         if self._path.exists():
-            lines = self._path.read_text().splitlines(keepends=True)
-            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+            lines = self._path.read_text(errors="replace").splitlines(keepends=True)
+            kept = [line for line in lines if _step_of(line) <= step]
             write_whole(self._path, "".join(kept))
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
+        self._draw()
 
     def write(self, step: int, values: dict[str, float]) -> None:
         with self._path.open("a") as file:
             file.write(json.dumps({"step": step, **{k: float(f"{v:.6g}") for k, v in values.items()}}) + "\n")
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
+        if time.monotonic() - self._drawn > CURVES_EVERY:
+            self._draw()
 
-    def close(self) -> None:
+    def _draw(self) -> None:
+        draw_curves(self._path, self._path.with_name("curves.png"))
+        self._drawn = time.monotonic()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._board.close()
+        self._draw()
+
+
+def _step_of(line: str) -> float:
+    """The step of a line; infinite for one that was only half written when the machine stopped."""
+    try:
+        return float(json.loads(line)["step"]) if line.endswith("\n") else math.inf
+    except (KeyError, TypeError, ValueError):
+        return math.inf

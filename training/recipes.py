@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from selfie_hear.config import ConfigError, EncoderConfig, FrontEndConfig, ModelConfig
 from training.config import TrainConfig
+from training.corpus.crops import SamplingConfig
 
 
 def selfie() -> TrainConfig:
-    """The paper's values: Adam 1e-4, batch 512, tau 0.995. Set `steps` to 100 epochs of the data at hand."""
-    return TrainConfig(recipe="selfie", objective_options={"decay": 0.995})
+    """The paper's values: Adam 1e-4, batch 512, tau 0.995; one crop of each clip is an epoch, and it trains 100."""
+    return TrainConfig(recipe="selfie", objective_options={"decay": 0.995}, sampling=SamplingConfig(by="clip"))
 
 
 def selfie_open10h() -> TrainConfig:
@@ -19,6 +20,7 @@ def selfie_open10h() -> TrainConfig:
     return replace(
         selfie(),
         recipe="selfie_open10h",
+        sampling=SamplingConfig(by="duration"),
         batch=128,
         steps=1200,
         learning_rate=5e-4,
@@ -33,6 +35,7 @@ def tiny() -> TrainConfig:
     return replace(
         selfie(),
         recipe="tiny",
+        sampling=SamplingConfig(by="duration"),
         model=ModelConfig(
             front_end=FrontEndConfig(n_mels=16),
             encoder=EncoderConfig(options={"channels": 4, "hidden": 16}),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 import pytest
 import torch
 from torch import Tensor
 
-from training.augment import Augmentation, BackgroundMix, Boxes, LinearFader, Mix, Ramp, RandomResizeCrop
+from training.augment import Augmentation, BackgroundMix, Boxes, LinearFader, Mix, Ramp, RandomResizeCrop, take
+from training.ranks import Ranks
 
-MANY = torch.zeros(4000, 1, 2, 2)
+MANY = 4000
+NOTHING = torch.tensor(0.0)
 EPS = 1e-5
 
 
@@ -28,11 +32,11 @@ def box(height: float = 1.0, width: float = 1.0, centre_y: float = 0.0, centre_x
 
 @pytest.mark.parametrize("augmentation", [RandomResizeCrop(), BackgroundMix(), LinearFader()])
 def test_a_draw_depends_on_its_generator_alone(augmentation: RandomResizeCrop | BackgroundMix | LinearFader) -> None:
-    mel = mels(16, 1, 4, 4)
     torch.manual_seed(0)
-    first = augmentation.draw(mel, seeded(3))
+    first = augmentation.draw(16, seeded(3))
     torch.manual_seed(1)
-    again, other = augmentation.draw(mels(16, 1, 4, 4, seed=9), seeded(3)), augmentation.draw(mel, seeded(4))
+    again, other = augmentation.draw(16, seeded(3)), augmentation.draw(16, seeded(4))
+    assert all(len(values) == 16 for values in first)
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not any(torch.equal(a, b) for a, b in zip(first, other, strict=True))
 
@@ -70,14 +74,15 @@ def test_boxes_lie_anywhere_within_the_canvas_or_at_its_centre_when_larger() -> 
 
 def test_a_box_that_is_the_input_returns_it() -> None:
     mel = mels(3, 1, 8, 12)
-    torch.testing.assert_close(RandomResizeCrop().apply(mel, box(count=3)), mel, atol=1e-4, rtol=0)
+    for level in (NOTHING, mel.mean(), torch.tensor(-9.0)):
+        torch.testing.assert_close(RandomResizeCrop().apply(mel, box(count=3), level), mel, atol=1e-4, rtol=0)
 
 
 def test_a_box_moved_by_whole_cells_moves_what_is_in_it_the_other_way() -> None:
     """A quarter of 12 frames later and a quarter of 8 bands higher: the spot comes 3 frames and 2 bands earlier."""
     mel = torch.zeros(1, 1, 8, 12)
     mel[0, 0, 5, 7] = 10.0
-    out = RandomResizeCrop().apply(mel, box(centre_y=0.25, centre_x=0.25))
+    out = RandomResizeCrop().apply(mel, box(centre_y=0.25, centre_x=0.25), mel.mean())
     assert out[0, 0, 3, 4].item() == pytest.approx(10.0, abs=1e-3)
     out[0, 0, 3, 4] = 0.0
     assert out.abs().max() < 0.15  # the level, 10 / 96, where the box has left the input; nothing else
@@ -87,33 +92,40 @@ def test_half_a_box_is_stretched_to_the_size_of_the_input() -> None:
     """Centred, cell t of 16 shows 4 + (t + 1/2) / 2 - 1/2; a quarter cell further, 4 + t / 2: whole and half cells,
     where bicubic interpolation keeps a straight line straight."""
     line, quarter = torch.arange(16.0), 1 / 64
-    out = RandomResizeCrop().apply(line.expand(1, 1, 4, 16), box(width=0.5, centre_x=quarter))
+    out = RandomResizeCrop().apply(line.expand(1, 1, 4, 16), box(width=0.5, centre_x=quarter), NOTHING)
     torch.testing.assert_close(out[0, 0, 1], 4 + line / 2, atol=1e-4, rtol=0)
-    out = RandomResizeCrop().apply(line[:, None].expand(1, 1, 16, 4), box(height=0.5, centre_y=quarter + 2 / 16))
+    boxes = box(height=0.5, centre_y=quarter + 2 / 16)
+    out = RandomResizeCrop().apply(line[:, None].expand(1, 1, 16, 4), boxes, NOTHING)
     torch.testing.assert_close(out[0, 0, :, 1], 6 + line / 2, atol=1e-4, rtol=0)
 
 
-def test_outside_the_input_lies_the_mean_of_the_batch() -> None:
-    mel = mels(2, 1, 4, 8) + 5.0
-    out = RandomResizeCrop().apply(mel, box(centre_x=0.5, count=2))
+def test_outside_the_input_lies_the_level() -> None:
+    mel, level = mels(2, 1, 4, 8) + 5.0, torch.tensor(3.25)
+    out = RandomResizeCrop().apply(mel, box(centre_x=0.5, count=2), level)
     torch.testing.assert_close(out[..., :4], mel[..., 4:], atol=1e-4, rtol=0)
-    torch.testing.assert_close(out[..., 4:], mel.mean().expand(2, 1, 4, 4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(out[..., 4:], level.expand(2, 1, 4, 4), atol=1e-4, rtol=0)
 
 
 def test_a_crop_of_a_batch_is_the_crop_of_each() -> None:
-    crop, mel = RandomResizeCrop(), mels(5, 1, 8, 12)
-    mel = mel - mel.mean((1, 2, 3), keepdim=True)  # the level around the input is the batch's: make it the same for all
-    boxes = crop.draw(mel, seeded())
-    together = crop.apply(mel, boxes)
+    crop, mel, level = RandomResizeCrop(), mels(5, 1, 8, 12), torch.tensor(0.5)
+    boxes = crop.draw(5, seeded())
+    together = crop.apply(mel, boxes, level)
     for i in range(5):
-        alone = crop.apply(mel[i : i + 1], Boxes(*(value[i : i + 1] for value in boxes)))
+        alone = crop.apply(mel[i : i + 1], take(boxes, slice(i, i + 1)), level)
         torch.testing.assert_close(together[i : i + 1], alone, atol=1e-5, rtol=0)
+
+
+def test_the_parameters_of_some_rows_are_theirs() -> None:
+    mix = take(Mix(torch.tensor([3, 2, 1, 0]), torch.tensor([0.0, 0.1, 0.2, 0.3])), slice(1, 3))
+    assert isinstance(mix, Mix)
+    assert mix.other.tolist() == [2, 1]
+    assert torch.equal(mix.share, torch.tensor([0.1, 0.2]))
 
 
 @pytest.mark.parametrize("count", range(2, 10))
 def test_nobody_is_their_own_background_and_everybody_is_somebodys(count: int) -> None:
     for seed in range(20):
-        other = BackgroundMix().draw(mels(count, 1, 2, 2), seeded(seed)).other
+        other = BackgroundMix().draw(count, seeded(seed)).other
         assert sorted(other.tolist()) == list(range(count))
         assert all(o != i for i, o in enumerate(other.tolist()))
 
@@ -128,20 +140,27 @@ def test_shares_are_spread_over_their_range() -> None:
 def test_background_is_mixed_in_linear_power() -> None:
     mel = mels(3, 1, 4, 5)
     other, share = torch.tensor([1, 2, 0]), torch.tensor([0.05, 0.1, 0.2])
-    out = BackgroundMix().apply(mel, Mix(other, share))
+    out = BackgroundMix().apply(mel, Mix(other, share), mel)
     for i in range(3):
         expected = ((1 - share[i]) * mel[i].exp() + share[i] * mel[other[i]].exp()).log()
         torch.testing.assert_close(out[i], expected)
 
 
+def test_backgrounds_come_from_the_batch_of_all_processes() -> None:
+    mel, everyone = mels(2, 1, 4, 5), mels(6, 1, 4, 5, seed=1)
+    out = BackgroundMix().apply(mel, Mix(torch.tensor([5, 0]), torch.tensor([0.1, 0.2])), everyone)
+    torch.testing.assert_close(out[0], (0.9 * mel[0].exp() + 0.1 * everyone[5].exp()).log())
+    torch.testing.assert_close(out[1], (0.8 * mel[1].exp() + 0.2 * everyone[0].exp()).log())
+
+
 def test_a_share_of_nothing_changes_nothing() -> None:
     mel = mels(2, 1, 4, 5)
-    torch.testing.assert_close(BackgroundMix().apply(mel, Mix(torch.tensor([1, 0]), torch.zeros(2))), mel)
+    torch.testing.assert_close(BackgroundMix().apply(mel, Mix(torch.tensor([1, 0]), torch.zeros(2)), mel), mel)
 
 
 def test_mixing_digital_silence_with_a_loud_clip_stays_finite() -> None:
     mel = torch.stack([torch.full((1, 2, 2), -200.0), torch.full((1, 2, 2), 200.0)])
-    out = BackgroundMix().apply(mel, Mix(torch.tensor([1, 0]), torch.full((2,), 0.1)))
+    out = BackgroundMix().apply(mel, Mix(torch.tensor([1, 0]), torch.full((2,), 0.1)), mel)
     expected = torch.tensor([200.0, 200.0]) + torch.tensor([0.1, 0.9]).log()  # the other is too quiet to count
     torch.testing.assert_close(out, expected[:, None, None, None].expand(2, 1, 2, 2))
 
@@ -165,9 +184,12 @@ def test_fader_adds_a_line_over_time() -> None:
 def test_no_augmentation_changes_its_input() -> None:
     mel = mels(4, 1, 8, 12)
     before = mel.clone()
-    augmentations: list[Any] = [RandomResizeCrop(), BackgroundMix(), LinearFader()]
-    for augmentation in augmentations:
-        out = augmentation.apply(mel, augmentation.draw(mel, seeded()))
+    background, crop, fader = BackgroundMix(), RandomResizeCrop(), LinearFader()
+    for out in (
+        background.apply(mel, background.draw(4, seeded()), mel),
+        crop.apply(mel, crop.draw(4, seeded()), mel.mean()),
+        fader.apply(mel, fader.draw(4, seeded())),
+    ):
         assert out.shape == mel.shape
         assert not torch.equal(out, mel)
         assert torch.equal(mel, before)
@@ -186,9 +208,48 @@ def test_a_view_is_finite_and_a_function_of_the_generator() -> None:
 
 
 def test_a_view_is_the_noise_then_the_crop_then_the_fader() -> None:
-    augment, mel, generator = Augmentation(), mels(4, 1, 8, 12), seeded(2)
-    steps: list[Any] = [augment.background, augment.crop, augment.fader]
-    expected = mel
-    for step in steps:
-        expected = step.apply(expected, step.draw(expected, generator))
+    augment, mel, generator = Augmentation(), mels(4, 1, 8, 12) + 2.0, seeded(2)
+    expected = augment.background.apply(mel, augment.background.draw(4, generator), mel)
+    expected = augment.crop.apply(expected, augment.crop.draw(4, generator), expected.mean())
+    expected = augment.fader.apply(expected, augment.fader.draw(4, generator))
     assert torch.equal(augment(mel, seeded(2)), expected)
+
+
+@dataclass(frozen=True)
+class Threads(Ranks):
+    """Ranks whose processes are threads, that meet at a board to exchange tensors."""
+
+    board: dict[int, Tensor] = field(default_factory=dict)
+    meeting: threading.Barrier = field(default_factory=lambda: threading.Barrier(1))
+
+    def _exchange(self, value: Tensor) -> list[Tensor]:
+        self.board[self.index] = value
+        self.meeting.wait(timeout=10)
+        values = [self.board[index] for index in range(self.count)]
+        self.meeting.wait(timeout=10)
+        return values
+
+    def gather(self, rows: Tensor) -> Tensor:
+        return torch.cat(self._exchange(rows))
+
+    def mean(self, value: Tensor) -> Tensor:
+        return torch.stack(self._exchange(value)).mean()
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_views_of_several_processes_are_parts_of_the_view_of_one(count: int) -> None:
+    mel = mels(6, 1, 16, 24) + 2.0 * torch.arange(6.0)[:, None, None, None]  # halves of another level
+    augment, generator = Augmentation(), seeded(5)
+    whole = [augment(mel, generator) for _ in range(2)]
+    board: dict[int, Tensor] = {}
+    meeting = threading.Barrier(count)
+
+    def views(index: int) -> list[Tensor]:
+        ranks, own = Threads(index, count, board, meeting), seeded(5)
+        return [augment(mel[ranks.share(6)], own, ranks) for _ in range(2)]
+
+    with ThreadPoolExecutor(count) as pool:
+        parts = list(pool.map(views, range(count)))
+    for number, view in enumerate(whole):
+        together = torch.cat([part[number] for part in parts])
+        torch.testing.assert_close(together, view, atol=5e-6, rtol=0)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from selfie_hear.config import ConfigError, FrontEndConfig, from_dict, to_dict
-from training.config import TrainConfig, with_settings
+from training.config import WATCHING, TrainConfig, with_settings
+from training.corpus.crops import SamplingConfig
 from training.objectives import SelfieConfig
 from training.recipes import RECIPES, get_recipe
 
@@ -79,13 +80,21 @@ def test_the_last_of_two_settings_of_a_key_holds() -> None:
     assert with_settings(get_recipe("tiny"), ["batch=4", "batch=6"]).batch == 6
 
 
-@pytest.mark.parametrize("key", ["bach", "model.front_end.n_mel", "model.frontend.n_mels", "batch.size", ""])
+@pytest.mark.parametrize(
+    "key", ["bach", "model.front_end.n_mel", "model.frontend.n_mels", "batch.size", "", "sampling.bye", "weights.bird"]
+)
 def test_an_unknown_key_is_refused_with_the_known_ones(key: str) -> None:
     with pytest.raises(ConfigError) as caught:
         with_settings(get_recipe("tiny"), [f"{key}=64"])
     message = str(caught.value)
     assert f"unknown key {key!r}" in message
-    for known in ("batch", "model.front_end.n_mels", "augment.crop_scale", "objective_options.decay"):
+    for known in (
+        "batch",
+        "model.front_end.n_mels",
+        "augment.crop_scale",
+        "objective_options.decay",
+        "sampling.weights",
+    ):
         assert known in message
 
 
@@ -101,14 +110,57 @@ def test_an_unknown_key_is_refused_with_the_known_ones(key: str) -> None:
         ("batch", "expected key=value"),
         ("schedule=linear", "schedule: 'linear' is unknown; known are constant, cosine"),
         ("precision=fp16", "precision: 'fp16' is unknown; known are auto, bf16, fp32"),
-        ("batch=1", "batch: must be at least 2"),
+        ("batch=0", "batch: must be at least 1, got 0"),
         ("steps=0", "steps: must be at least 1, got 0"),
+        ("accumulate=0", "accumulate: must be at least 1, got 0"),
         ("checkpoint_every=-5", "checkpoint_every: must be at least 1, got -5"),
+        ("keep_checkpoints=0", "keep_checkpoints: must be at least 1, got 0"),
+        ("sampling.by=second", "sampling.by: 'second' is unknown; known are duration, clip"),
+        ("sampling.crops_per_clip=3", "sampling.crops_per_clip: must be 1 or 2, got 3"),
+        ("sampling.column=domain", "column and weights go together"),
+        ("sampling.weights.bird=2", "column and weights go together"),
+        ("sampling.weights=2", "sampling.weights: expected an object with keys, got 2"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused(setting: str, complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         with_settings(get_recipe("tiny"), [setting])
+
+
+@pytest.mark.parametrize(("batch", "accumulate"), [(2, 1), (4, 2), (512, 256), (6, 3)])
+def test_a_batch_is_parts_of_at_least_two_crops(batch: int, accumulate: int) -> None:
+    config = with_settings(get_recipe("tiny"), [f"batch={batch}", f"accumulate={accumulate}"])
+    assert (config.batch, config.accumulate) == (batch, accumulate)
+
+
+@pytest.mark.parametrize(("batch", "accumulate"), [(1, 1), (2, 2), (7, 2), (8, 3), (8, 16), (512, 512)])
+def test_a_batch_that_cannot_be_parted_is_refused(batch: int, accumulate: int) -> None:
+    with pytest.raises(ConfigError, match=f"a multiple of accumulate.*at least twice.*got {batch} and {accumulate}"):
+        with_settings(get_recipe("tiny"), [f"batch={batch}", f"accumulate={accumulate}"])
+
+
+def test_sampling_is_set_like_everything_else() -> None:
+    config = with_settings(
+        get_recipe("tiny"),
+        [
+            "sampling.weights.speech=2",
+            "sampling.weights.bird=0.5",
+            "sampling.column=domain",
+            "sampling.by=clip",
+            "sampling.crops_per_clip=2",
+        ],
+    )
+    assert config.sampling == SamplingConfig("clip", 2, "domain", {"speech": 2, "bird": 0.5})
+    assert from_dict(TrainConfig, json.loads(json.dumps(to_dict(config)))) == config
+
+
+def test_weights_of_values_that_are_no_key_are_set_together() -> None:
+    settings = ["sampling.column=site", "sampling.weights={'freesound.org': 2, '': 0}"]
+    assert with_settings(get_recipe("tiny"), settings).sampling.weights == {"freesound.org": 2, "": 0}
+
+
+def test_what_may_change_in_a_run_are_keys_of_its_configuration() -> None:
+    assert set(to_dict(get_recipe("tiny"))) > WATCHING
 
 
 @pytest.mark.parametrize("values", [{"recipe": "x", "bach": 8}, {"batch": 8}, ["recipe"]])
@@ -124,7 +176,6 @@ def test_a_stored_configuration_with_unknown_or_missing_keys_is_refused(values: 
         ("warmup_steps=-5", "warmup_steps: must not be negative"),
         ("learning_rate=0.0", "learning_rate: must be positive"),
         ("crop_seconds=0.01", "crop_seconds: must be at least 8 mel frames"),
-        ("batch=1", "batch: must be at least 2"),
         ("steps=0", "steps: must be at least 1"),
         ("augment.background_share=1.0", r"background_share: must be in \[0, 1\)"),
         ("augment.crop_scale=[1.5, 0.6]", "crop_scale: expected 0 < low <= high"),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selfie_hear.config import EncoderConfig
+from selfie_hear.config import ConfigError, EncoderConfig
 from selfie_hear.encoders import build_encoder
 from selfie_hear.pooling import mean_max
-from training.objectives import Selfie, SelfieConfig
+from training.objectives import Selfie, SelfieConfig, build_objective
+from training.ranks import ALONE
+from training.recipes import tiny
 
 SMALL = SelfieConfig(head_hidden=16, head_outputs=4)
 TERMS = ("loss", "align_loss", "diversity_loss", "decorrelation_loss")
@@ -20,7 +24,7 @@ def small_objective(config: SelfieConfig = SMALL) -> Selfie:
     """Without dropout, so that two passes over the same batch are equal; the target has moved away from the online."""
     torch.manual_seed(0)
     encoder = build_encoder(EncoderConfig(options={"channels": 3, "hidden": 8, "dropout": 0.0}), n_mels=8)
-    objective = Selfie(encoder, config).train()
+    objective = Selfie(encoder, config, ALONE).train()
     with torch.no_grad():
         for value in objective.target.parameters():
             value.add_(0.2 * torch.randn_like(value))
@@ -127,3 +131,34 @@ def test_heads_have_the_sizes_of_the_configuration() -> None:
     assert shapes == [(16, 4), (16,), (16,), (16,), (4, 16), (4,)]
     dim = objective.encoders()["online"].dim
     assert tuple(next(objective.online["projector"].parameters()).shape) == (16, dim)
+
+
+def test_losses_are_float32_under_autocast_and_float64_in_float64() -> None:
+    first, second = views()
+    with torch.autocast("cpu", torch.bfloat16):
+        half = small_objective()(first, second)
+    double = small_objective().double()(first.double(), second.double())
+    for name in TERMS:
+        assert half[name].dtype == torch.float32
+        assert double[name].dtype == torch.float64
+        assert half[name].item() == pytest.approx(double[name].item(), abs=0.05)
+
+
+def test_networks_are_a_function_of_the_seed() -> None:
+    first = build_objective(tiny()).state_dict()
+    torch.manual_seed(99)
+    again, other = build_objective(tiny()).state_dict(), build_objective(replace(tiny(), seed=1)).state_dict()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["predictor.0.weight"], other["predictor.0.weight"])
+
+
+def test_unknown_names_and_options_are_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="objective 'byol' is unknown; known are selfie"):
+        build_objective(replace(tiny(), objective="byol"))
+    with pytest.raises(ConfigError, match=r"objective_options: unknown key 'tau'; known keys are .*decay"):
+        build_objective(replace(tiny(), objective_options={"tau": 0.9}))
+    with pytest.raises(ConfigError, match=r"objective_options.decay: must be in \[0, 1\], got 1.5"):
+        build_objective(replace(tiny(), objective_options={"decay": 1.5}))
+    model = replace(tiny().model, encoder=EncoderConfig(options={"width": 3}))
+    with pytest.raises(ConfigError, match="unknown option width; options are channels, dropout, hidden"):
+        build_objective(replace(tiny(), model=model))

@@ -16,6 +16,7 @@ from training.ema import make_target, update_target
 from training.heads import mlp
 from training.losses import alignment, decorrelation, diversity
 from training.objectives.base import Objective
+from training.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,13 @@ class SelfieConfig:
 class Selfie(Objective):
     """Online network (encoder, projector, predictor) that predicts the projections of a slowly moving target network.
 
-    Both views go through both networks and the two directions are averaged (BYOL). The batch is the whole batch: the
-    diversity and decorrelation terms are statistics over all of its clips.
+    Both views go through both networks and the two directions are averaged (BYOL). The losses are those of the rows of
+    all processes: the diversity and decorrelation terms are statistics over all of its clips.
     """
 
-    def __init__(self, encoder: Encoder, config: SelfieConfig) -> None:
+    def __init__(self, encoder: Encoder, config: SelfieConfig, ranks: Ranks) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.ranks = config, ranks
         projector = mlp(encoder.dim, config.head_hidden, config.head_outputs)
         self.online = nn.ModuleDict({"encoder": encoder, "projector": projector})
         self.predictor = mlp(config.head_outputs, config.head_hidden, config.head_outputs)
@@ -59,11 +60,12 @@ class Selfie(Objective):
 
     def _direction(self, view: Tensor, other: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         embedding = mean_max([self.online["encoder"](view)])
-        prediction = F.normalize(self.predictor(self.online["projector"](embedding)).float(), dim=1)
+        prediction = self.predictor(self.online["projector"](embedding))
         with torch.no_grad():
             theirs = cast(nn.ModuleDict, self.target)
-            target = F.normalize(theirs["projector"](mean_max([theirs["encoder"](other)])).float(), dim=1)
-        with torch.autocast(prediction.device.type, enabled=False):  # the batch statistics stay in float32
+            target = theirs["projector"](mean_max([theirs["encoder"](other)]))
+        with torch.autocast(prediction.device.type, enabled=False):  # the losses stay in float32
+            prediction, target = (self.ranks.gather(_unit(rows)) for rows in (prediction, target))
             terms = {
                 "align_loss": alignment(prediction, target),
                 "diversity_loss": diversity(prediction),
@@ -77,3 +79,8 @@ class Selfie(Objective):
     def encoders(self) -> dict[str, Encoder]:
         target = cast(nn.ModuleDict, self.target)
         return {"online": cast(Encoder, self.online["encoder"]), "target": cast(Encoder, target["encoder"])}
+
+
+def _unit(rows: Tensor) -> Tensor:
+    """Rows of unit length, in float32 at least."""
+    return F.normalize(rows.to(torch.promote_types(rows.dtype, torch.float32)), dim=1)

@@ -1,0 +1,39 @@
+"""What tests want to know of a run folder, and of the state of its trainer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+TIMES = frozenset(["crops_per_second", "data_wait", "peak_memory_mb"])  # differ from run to run
+
+
+def ignore(_step: int, _values: dict[str, float]) -> None:
+    """Show nothing."""
+
+
+def metrics_of(run: Path) -> list[dict[str, float]]:
+    """The lines of its journal."""
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def steps_of(run: Path) -> list[float]:
+    return [line["step"] for line in metrics_of(run)]
+
+
+def without_times(lines: list[dict[str, float]]) -> list[dict[str, float]]:
+    """What must be equal in equal runs."""
+    return [{key: value for key, value in line.items() if key not in TIMES} for line in lines]
+
+
+def tensors_of(values: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Every tensor in nested dictionaries and lists, with its place."""
+    if isinstance(values, Tensor):
+        yield name, values
+    elif isinstance(values, dict | list | tuple):
+        for key, value in values.items() if isinstance(values, dict) else enumerate(values):
+            yield from tensors_of(value, f"{name}.{key}")
