@@ -1,4 +1,4 @@
-"""Speed and memory of scene embeddings: python benchmarks/inference.py [--threads N] [--timestamps]
+"""Speed and memory of scene embeddings: python -m benchmarks.inference [--threads N] [--timestamps]
 
 Prints, for each length, how many times faster than real time a clip is embedded (best of three) and by how much the
 process's peak memory grew over the loaded model and the audio itself. Each length runs in a process of its own.
