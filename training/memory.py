@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 
 # Parameters of glibc's mallopt(3).
@@ -13,8 +14,10 @@ def keep_freed_memory() -> bool:
     """Let blocks of any size come from memory that is kept, for the rest of the process.
 
     By default glibc maps each large tensor afresh, and the system clears it page by page: a third of a training step
-    on a CPU (`benchmarks.training`). Returns whether the C library is one that can be told.
+    on a CPU (`benchmarks.training`). To be called before the first large tensor, for torch to ask for huge pages too.
+    Returns whether the C library is one that can be told.
     """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch looks at it once
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
