@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -14,45 +13,47 @@ from typing import Annotated
 
 import torch
 import typer
-from rich.console import Console
 from rich.logging import RichHandler
 
 from selfie_hear.audio import AudioError
 from selfie_hear.config import ConfigError, MissingExtraError
-from selfie_hear.pretrained import BRANCHES, ReleaseError, find_release, read_config
+from selfie_hear.pretrained import ReleaseError, find_release, read_config
 from training.checkpoint import CheckpointError
 from training.config import with_settings
+from training.console import console, say
 from training.corpus import manifests
 from training.corpus.manifests import ManifestError
 from training.corpus.pack import Progress
 from training.corpus.pack import pack as pack_sources
 from training.corpus.shards import Pack, PackError
 from training.device import local_device
+from training.evaluate.commands.encoders import cka, finetune, history
+from training.evaluate.commands.frozen import embedding_maps, knn, linear, report
+from training.evaluate.commands.labelled import hear_tasks, prepare
+from training.evaluate.commands.tools import hear, windows
+from training.evaluate.hear.leaderboard import LeaderboardError
+from training.evaluate.hear.tasks import HearTasksError
+from training.evaluate.hear.tools import HearError
 from training.evaluate.knn import Probe
-from training.evaluate.linear import BASELINES, evaluate
-from training.evaluate.tasks import TaskError, read_tasks
+from training.evaluate.prepare import PrepareError
+from training.evaluate.report.results import ReportError
+from training.evaluate.tasks import TaskError
 from training.export import ExportError, export
-from training.files import write_whole
 from training.loop import Trainer, TrainingError, crops_of
 from training.memory import keep_freed_memory
 from training.ranks import RanksError, joined_ranks
 from training.recipes import RECIPES, get_recipe
 
 ERRORS = (
-    AudioError, CheckpointError, ConfigError, ExportError, ManifestError, MissingExtraError, PackError, RanksError,
-    ReleaseError, TaskError, TrainingError, OSError,
+    AudioError, CheckpointError, ConfigError, ExportError, HearError, HearTasksError, LeaderboardError, ManifestError,
+    MissingExtraError, PackError, PrepareError, RanksError, ReleaseError, ReportError, TaskError, TrainingError,
+    OSError,
 )  # fmt: skip
 app = typer.Typer(
     rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False, help="Pre-train selfie_hear encoders."
 )
 manifest = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 app.add_typer(manifest, name="manifest", help="List the clips of a known corpus for pack.")
-console = Console(stderr=True)
-
-
-def say(text: str, style: str | None = None) -> None:
-    """Print to stderr as it is: no markup, no wrapping."""
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -182,25 +183,10 @@ def export_run(
     say(f"{out}: exported")
 
 
-@app.command()
-def linear(
-    models: Annotated[list[str], typer.Argument(help="Releases (name, folder, hf-hub:...), log-mel, untrained.")],
-    tasks_dir: Annotated[Path, typer.Option(help="A folder of scene tasks in hear-eval-kit's layout.")],
-    json_out: Annotated[Path | None, typer.Option("--json", help="Where to write the scores.")] = None,
-) -> None:
-    """Linear probe of frozen scene embeddings: accuracy in % on each task."""
-    if json_out is not None and not json_out.parent.is_dir():
-        raise TaskError(f"--json {json_out}: the folder {json_out.parent} does not exist")
-    tasks = read_tasks(tasks_dir, 16000)
-    rows = []
-    for model in models:
-        for branch in ("",) if model in BASELINES else BRANCHES:
-            scores = evaluate(model, branch, tasks)
-            rows.append({"model": f"{Path(model).name} {branch}".strip(), "scores": scores})
-            shown = "  ".join(f"{name} {value:.1f}" for name, value in scores.items())
-            say(f"{rows[-1]['model']}: {shown}")
-    if json_out is not None:
-        write_whole(json_out, json.dumps(rows, indent=2) + "\n")
+app.add_typer(hear_tasks, name="hear-tasks", help="The 19 tasks of HEAR 2021: list, fetch or verify them.")
+for command in (prepare, linear, knn, finetune, history, cka, hear, windows, report):
+    app.command()(command)
+app.command("map")(embedding_maps)
 
 
 def main() -> None:

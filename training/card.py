@@ -7,6 +7,7 @@ from collections import defaultdict
 from typing import Any
 
 from selfie_hear.config import ReleaseConfig
+from training.evaluate.report.summary import linear_table
 
 _TEMPLATE = """---
 license: {hub_licence}
@@ -83,14 +84,14 @@ def render(
     shape: tuple[int, float],
     data: dict[str, Any],
     rounding: dict[str, float],
-    results: list[dict[str, Any]],
+    results: dict[str, Any] | None,
 ) -> str:
     """The card as Markdown.
 
     Args:
         source: what to give to `load_model`.
         shape: values per embedding, and ms between timestamp embeddings.
-        results: rows of `python -m training linear --json`.
+        results: of kind linear, what `python -m training linear --json` writes.
     """
     front_end, training = release.model.front_end, release.training
     by_licence: dict[str, list[float]] = defaultdict(lambda: [0, 0.0])
@@ -134,15 +135,13 @@ def render(
     )
 
 
-def results_table(rows: list[dict[str, Any]]) -> str:
-    """Markdown table of linear probe accuracies; each row is {"model": title, "scores": {task: accuracy in %}}."""
-    if not rows:
+def results_table(result: dict[str, Any] | None) -> str:
+    """Markdown table of a result of kind linear."""
+    if result is None:
         return "None recorded; `python -m training linear` measures them."
-    tasks = list(rows[0]["scores"])
-    lines = [f"| | {' | '.join(tasks)} |", "|---" * (len(tasks) + 1) + "|"]
-    for row in rows:
-        scores = " | ".join(format(row["scores"][task], ".1f") for task in tasks)
-        lines.append(f"| {row['model']} | {scores} |")
-    return "\n".join(
-        [*lines, "", "Accuracy in %, linear probe on frozen scene embeddings (`python -m training linear`)."]
+    table = linear_table([result], published=False)  # raises ReportError for another kind
+    seeds = result["config"].get("seeds", "several")
+    return (
+        f"{table}\nAccuracy in %, linear layer on frozen scene embeddings, mean and 95 % confidence interval over "
+        f"{seeds} seeds of the layer (`python -m training linear`)."
     )

@@ -51,6 +51,21 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*.pt"), key=lambda path: (len(path.name), path.name))  # of any number of digits
 
 
+def load(path: Path) -> dict[str, Any]:
+    """A checkpoint.
+
+    Raises:
+        CheckpointError: missing or damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:  # torch writes checksums, but does not look at them
+            if (spoilt := archive.testzip()) is not None:
+                raise CheckpointError(f"the checksum of {spoilt} is not the one that was written")
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # torch raises many kinds for a damaged archive
+        raise CheckpointError(f"{path} is missing or damaged: {_first_line(error)}") from error
+
+
 def load_latest(folder: Path) -> dict[str, Any] | None:
     """The newest readable checkpoint, or None where there is none at all.
 
@@ -62,12 +77,9 @@ def load_latest(folder: Path) -> dict[str, Any] | None:
     paths = checkpoints(folder)
     for path in reversed(paths):
         try:
-            with zipfile.ZipFile(path) as archive:  # torch writes checksums, but does not look at them
-                if (spoilt := archive.testzip()) is not None:
-                    raise CheckpointError(f"the checksum of {spoilt} is not the one that was written")
-            return dict(torch.load(path, map_location="cpu", weights_only=True))
-        except Exception as error:  # torch raises many kinds for a damaged archive
-            log.warning("%s is damaged and passed over: %s", path, _first_line(error))
+            return load(path)
+        except CheckpointError as error:
+            log.warning("%s; passed over", error)
     if paths:
         raise CheckpointError(f"{folder}: none of its {len(paths)} checkpoints can be read")
     return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -17,6 +16,7 @@ from selfie_hear.embedder import Embedder
 from selfie_hear.pretrained import BRANCHES, bundled_folder, file_digest, load_release
 from training import card, checkpoint
 from training.config import TrainConfig
+from training.evaluate.report.results import read_result
 from training.files import whole_folder
 from training.objectives import build_objective
 from training.run import read_json
@@ -44,6 +44,7 @@ def export(run: Path, out: Path, licence: str = "CC-BY-4.0", results: Path | Non
 
     Raises:
         ExportError: `out` exists, or `run` is not a run with a checkpoint.
+        ReportError: `results` is not what linear writes.
     """
     if out.exists():
         raise ExportError(f"{out}: exists already; a release is never overwritten, name a new folder")
@@ -52,7 +53,7 @@ def export(run: Path, out: Path, licence: str = "CC-BY-4.0", results: Path | Non
         raise ExportError(f"{run}: has no checkpoint to export")
     config = from_dict(TrainConfig, read_json(run / "config.json"), str(run / "config.json"))
     data = read_json(run / "data.json")
-    scores = _read_scores(results) if results else []
+    scores = read_result(results) if results else None
     objective = build_objective(config)
     objective.load_state_dict(state["objective"])
 
@@ -89,13 +90,6 @@ def export(run: Path, out: Path, licence: str = "CC-BY-4.0", results: Path | Non
         for path in partial.iterdir():
             path.chmod(0o644)  # safetensors writes files that only their owner may read
     return Exported(out, rounding)
-
-
-def _read_scores(path: Path) -> list[dict[str, Any]]:
-    try:
-        return list(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
-        raise ExportError(f"{path}: not the scores that `linear --json` writes ({error})") from error
 
 
 def _halve(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -10,6 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def cache_folder() -> Path:
+    """Of this user, for what can be made again; `XDG_CACHE_HOME` moves it."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "selfie_hear"
+
+
 @contextmanager
 def appears_whole(path: Path) -> Iterator[io.BufferedRandom]:
     """A binary file to write; it is flushed to the disk and gets its name at the end, or goes if anything is raised."""

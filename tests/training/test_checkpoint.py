@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.checkpoint import CheckpointError, checkpoints, load_latest, save
+from training.checkpoint import CheckpointError, checkpoints, load, load_latest, save
 
 
 def save_steps(folder: Path, *steps: int, keep: int = 2) -> None:
@@ -36,6 +36,8 @@ def test_what_was_saved_comes_back(tmp_path: Path) -> None:
     assert state is not None
     assert torch.equal(state.pop("weights"), torch.arange(3.0))
     assert state == {"step": 7, "nested": {"lr": 0.1, "steps": [1, 2]}}
+    again = load(path)
+    assert torch.equal(again.pop("weights"), torch.arange(3.0)) and again == state
 
 
 def test_without_a_checkpoint_there_is_none(tmp_path: Path) -> None:
@@ -113,7 +115,16 @@ def test_a_damaged_newest_is_passed_over_with_a_warning(
         assert step_of_latest(tmp_path) == 5
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert f"{newest} is damaged" in record.message
+    assert record.message.startswith(f"{newest} is missing or damaged: ")
+    assert record.message.endswith("; passed over") and "\n" not in record.message
+    with pytest.raises(CheckpointError) as caught:
+        load(newest)
+    assert f"{caught.value}; passed over" == record.message
+
+
+def test_one_that_is_missing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"^.*/step-00000010\.pt is missing or damaged: .*No such file"):
+        load(tmp_path / "step-00000010.pt")
 
 
 def test_nothing_but_damaged_checkpoints_is_an_error(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from selfie_hear.pretrained import read_config
 from tests.training.processes import Ended, command, finish, in_ranks, start
 from tests.training.runs import metrics_of, steps_of
+from tests.training.tasks import make_task
 from training.__main__ import main
 from training.checkpoint import load_latest
 
@@ -122,11 +123,15 @@ def place(packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     (tmp_path / "noise" / "a.wav").write_bytes(b"RIFF, but not really")
     (tmp_path / "noise" / "b.flac").write_bytes(b"")
     (tmp_path / "file").write_text("not a folder")
+    for name in ("tones", "spoilt"):
+        make_task(tmp_path / "tasks" / name, clips=2, seconds=0.01)
+    (tmp_path / "tasks" / "spoilt" / "16000" / "fold01" / "01.flac").unlink()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 TRAIN = "train tiny --data packed --out run --device cpu"
+LINEAR = "linear --tasks-dir tasks --cache cache"
 
 
 @pytest.mark.parametrize(
@@ -166,7 +171,26 @@ TRAIN = "train tiny --data packed --out run --device cpu"
         ("export nowhere -o new", "nowhere: has no checkpoint to export"),
         ("export packed -o old", "old: exists already; a release is never overwritten"),
         ("linear log-mel --tasks-dir nowhere", "nowhere: holds no scene tasks"),
+        (f"{LINEAR} log-mel untrained log-mel", "log-mel: named twice; models in one table need different names"),
         ("linear log-mel --tasks-dir empty --json nowhere/scores.json", "--json .*: the folder nowhere "),
+        (f"{LINEAR} log-mel --seeds 0", "linear: .*seeds must be positive, got .*seeds=0"),
+        (f"{LINEAR} log-mel --task tones --task tunes", "tasks/tunes: no such task"),
+        (
+            f"{LINEAR} log-mel --task spoilt",
+            "tasks/spoilt/16000/fold01/01.flac: no such file, though fold01.json lists",
+        ),
+        (f"{LINEAR} log-mell --task tones", "log-mell: no such folder; accepted are a release folder, a bundled name"),
+        (f"{LINEAR} log-mel --task tones --module nowhere", "module 'nowhere': cannot be imported"),
+        (f"{LINEAR} log-mel --task tones --module json", "module 'json': does not speak the HEAR API, it has no load_"),
+        (
+            f"{LINEAR} --task tones --module selfie_hear:[1]",
+            "--module selfie_hear:.1.: expected NAME or NAME:{JSON obj",
+        ),
+        (
+            f'{LINEAR} --task tones --module selfie_hear:{{"bench":1}}',
+            "selfie_hear:.*: its load_model does not .*'bench'",
+        ),
+        (f'{LINEAR} --task tones --module selfie_hear:{{"branch":"x"}}', "branch 'x' is unknown; branches are online"),
     ],
 )
 def test_mistakes_are_explained_and_change_nothing(

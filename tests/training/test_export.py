@@ -14,6 +14,7 @@ from selfie_hear.pretrained import BRANCHES, read_config
 from tests.conftest import noise
 from training.checkpoint import load_latest
 from training.corpus.pack import pack
+from training.evaluate.report.results import ReportError
 from training.export import ExportError, export
 from training.loop import Trainer, build_objective
 from training.recipes import tiny
@@ -64,13 +65,17 @@ def test_both_branches_are_those_of_the_checkpoint(run: Path, tmp_path: Path) ->
 
 
 def test_the_card_has_a_header_data_and_results(run: Path, tmp_path: Path) -> None:
-    scores = [{"model": "mine online", "scores": {"esc10": 91.25, "mean": 80.0}}]
+    measured = {name: {"mean": 91.26, "ci95": 0.5} for name in ("accuracy", "f1", "wap")}
+    row = {"model": "mine online", "task": "esc10", "labels": ["a", "b"], "metrics": measured}
+    row = {**row, "class_f1": [91.0, 92.0], "confusion": [[9, 1], [1, 9]]}
+    scores = {"kind": "linear", "config": {"seeds": 5}, "rows": [row]}
     (tmp_path / "scores.json").write_text(json.dumps(scores))
     export(run, tmp_path / "mine", results=tmp_path / "scores.json")
     card = (tmp_path / "mine" / "README.md").read_text()
     assert card.startswith("---\nlicense: cc-by-4.0\n")
     assert card.count("\n---\n") == 1
-    for text in ("| mine online | 91.2 | 80.0 |", "| me/dog | CC0 | 2 |", "| CC BY-SA 4.0 | 4 |", "share-alike"):
+    table = "| mine online | **91.3 ± 0.5** | **91.3** |"
+    for text in (table, "| me/dog | CC0 | 2 |", "| CC BY-SA 4.0 | 4 |", "share-alike"):
         assert text in card
     assert "{" not in card.replace("{'", "").split("## Data")[1]
 
@@ -87,6 +92,10 @@ def test_a_run_without_checkpoint_and_a_failed_export_leave_nothing(run: Path, t
     (tmp_path / "empty").mkdir()
     with pytest.raises(ExportError, match="no checkpoint"):
         export(tmp_path / "empty", tmp_path / "mine")
-    with pytest.raises(ExportError, match="not the scores"):
+    with pytest.raises(ReportError, match="nowhere.json: missing or not JSON"):
         export(run, tmp_path / "mine", results=tmp_path / "nowhere.json")
+    other = {"kind": "knn", "rows": [{"model": "m", "task": "t", "accuracy": 50.0, "k": [1]}]}
+    (tmp_path / "empty" / "knn.json").write_text(json.dumps(other))
+    with pytest.raises(ReportError, match="no result of kind linear"):
+        export(run, tmp_path / "mine", results=tmp_path / "empty" / "knn.json")
     assert {path.name for path in tmp_path.iterdir()} == {"empty"}

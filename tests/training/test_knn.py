@@ -14,7 +14,7 @@ import torch
 
 from selfie_hear import Embedder, get_scene_embeddings
 from selfie_hear.audio import AudioError, read_audio
-from training.evaluate import knn
+from training.evaluate import knn, neighbours
 from training.evaluate.knn import Probe, knn_accuracy, read_labelled
 from training.evaluate.tasks import TaskError
 
@@ -57,22 +57,23 @@ def each_its_own(count: int) -> np.ndarray:
     return np.arange(count).astype(str)
 
 
-@pytest.mark.parametrize("neighbours", [1, 3, 10, 59, 1000])
+@pytest.mark.parametrize("k", [1, 3, 10, 59, 1000])
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_agrees_with_the_naive_implementation(seed: int, neighbours: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_agrees_with_the_naive_implementation(seed: int, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
     embeddings, labels, groups = clusters(60, seed)
-    expected = naive(embeddings, labels, groups, neighbours)
+    expected = naive(embeddings, labels, groups, k)
     assert 20 < expected < 95
-    assert knn_accuracy(embeddings, labels, groups, neighbours) == pytest.approx(expected)
-    monkeypatch.setattr(knn, "ROWS", 7)
-    assert knn_accuracy(embeddings, labels, groups, neighbours) == pytest.approx(expected)
+    assert knn_accuracy(embeddings, labels, groups, k) == pytest.approx(expected)
+    monkeypatch.setattr(neighbours, "BLOCK", 7 * 60)
+    monkeypatch.setattr(neighbours, "COLUMNS", 4)
+    assert knn_accuracy(embeddings, labels, groups, k) == pytest.approx(expected)
 
 
 def test_agrees_with_the_naive_implementation_on_more_clips_than_numpy_sorts_in_passing() -> None:
     embeddings, labels, groups = clusters(300)
-    for neighbours in (1, 10, 100):
-        expected = naive(embeddings, labels, groups, neighbours)
-        assert knn_accuracy(embeddings, labels, groups, neighbours) == pytest.approx(expected)
+    for k in (1, 10, 100):
+        expected = naive(embeddings, labels, groups, k)
+        assert knn_accuracy(embeddings, labels, groups, k) == pytest.approx(expected)
 
 
 def test_a_copy_in_the_same_group_does_not_help() -> None:
@@ -163,7 +164,7 @@ def make_folder(folder: Path) -> Path:
 
 
 def make_task(folder: Path) -> Path:
-    splits = ["fold00", "fold01"]
+    splits = ["fold00", "fold01", "fold02"]
     for split in splits:
         for number in range(3):
             tone(folder / "16000" / split / f"low{number}.wav", 300 + 10 * number)
@@ -172,7 +173,9 @@ def make_task(folder: Path) -> Path:
         (folder / f"{split}.json").write_text(json.dumps(names))
     about = {
         "embedding_type": "scene", "prediction_type": "multiclass", "split_mode": "presplit_kfold", "splits": splits,
+        "sample_duration": 0.2,
     }  # fmt: skip
+    (folder / "labelvocabulary.csv").write_text("idx,label\n0,low\n1,high\n")
     (folder / "task_metadata.json").write_text(json.dumps(about))
     return folder
 
@@ -206,8 +209,8 @@ def test_a_scene_task(tmp_path: Path) -> None:
         ("fold00", "high2.wav"),
         ("fold00", "low0.wav"),
     ]
-    assert found.labels.tolist() == (["high"] * 3 + ["low"] * 3) * 2
-    assert found.groups.tolist() == ["fold00"] * 6 + ["fold01"] * 6
+    assert found.labels.tolist() == (["high"] * 3 + ["low"] * 3) * 3
+    assert found.groups.tolist() == ["fold00"] * 6 + ["fold01"] * 6 + ["fold02"] * 6
 
 
 def test_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
@@ -216,10 +219,13 @@ def test_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     task = make_task(tmp_path / "task")
     about = json.loads((task / "task_metadata.json").read_text())
     (task / "task_metadata.json").write_text(json.dumps({**about, "prediction_type": "multilabel"}))
+    with pytest.raises(TaskError, match=r"task: a multilabel task; accepted is a multiclass scene task"):
+        read_labelled(task, RATE)
+    (task / "task_metadata.json").write_text(json.dumps({**about, "embedding_type": "event"}))
     with pytest.raises(TaskError, match=r"task: a task of another kind; accepted is a multiclass scene task"):
         read_labelled(task, RATE)
     (task / "task_metadata.json").write_text("{")
-    with pytest.raises(TaskError, match="not a task in hear-eval-kit's layout"):
+    with pytest.raises(TaskError, match=r"task_metadata\.json: missing or not JSON"):
         read_labelled(task, RATE)
     empty = tmp_path / "empty"
     (empty / "a").mkdir(parents=True)
@@ -236,8 +242,15 @@ def test_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
 
 def test_a_label_in_one_split_only_is_refused(tmp_path: Path) -> None:
     task = make_task(tmp_path / "task")
-    names = json.loads((task / "fold01.json").read_text())
-    (task / "fold01.json").write_text(json.dumps({n: ["low"] for n in names}))
+    about = json.loads((task / "task_metadata.json").read_text())
+    splits = dict(zip(("fold00", "fold01", "fold02"), ("train", "valid", "test"), strict=True))
+    for old, new in splits.items():
+        names = json.loads((task / f"{old}.json").read_text())
+        kept = {name: of for name, of in names.items() if new == "train" or of == ["low"]}
+        (task / f"{new}.json").write_text(json.dumps(kept))
+        (task / "16000" / old).rename(task / "16000" / new)
+    about = {**about, "split_mode": "trainvaltest", "splits": list(splits.values())}
+    (task / "task_metadata.json").write_text(json.dumps(about))
     with pytest.raises(TaskError, match=r"task: 'high': all clips of the label in one group"):
         read_labelled(task, RATE)
 

@@ -1,4 +1,4 @@
-"""k nearest neighbours on frozen embeddings, to watch a run with."""
+"""k nearest neighbours on a labelled folder, to watch a run with."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from selfie_hear.config import ModelConfig
 from selfie_hear.corpus import find_files
 from selfie_hear.embedder import Embedder
 from selfie_hear.encoders import Encoder
+from training.evaluate.neighbours import standardise, vote
 from training.evaluate.tasks import TaskError, read_task
 
-TEMPERATURE = 0.07  # of the votes (Wu et al. 2018, section 3.4)
-ROWS = 512  # clips compared with all others at once: 40 MB for 10,000 clips
 CLIPS = 16  # read at once: 10 MB of clips of 10 s
 ACCEPTED = "accepted is a multiclass scene task in hear-eval-kit's layout, or a folder with a sub-folder for each label"
 
@@ -45,7 +44,13 @@ def read_labelled(folder: Path, sample_rate: int) -> LabelledFolder:
         task = read_task(folder, sample_rate)
         if task is None:
             raise TaskError(f"{folder}: a task of another kind; {ACCEPTED}")
-        clips = [(path, label, split) for split, pairs in task.splits.items() for path, label in pairs]
+        if task.multilabel:
+            raise TaskError(f"{folder}: a multilabel task; {ACCEPTED}")
+        clips = [
+            (path, task.labels[label], split)
+            for split, paths in task.splits.items()
+            for path, label in zip(paths, task.truth[split].argmax(1), strict=True)
+        ]
     else:
         clips = [(path, label, str(path)) for path, label in _find_clips(folder)]
     groups: dict[str, set[str]] = {}
@@ -79,9 +84,8 @@ def _find_clips(folder: Path) -> list[tuple[Path, str]]:
 def knn_accuracy(embeddings: np.ndarray, labels: np.ndarray, groups: np.ndarray, neighbours: int = 10) -> float:
     """Share of clips in % whose label is the one that their nearest neighbours in other groups vote for.
 
-    Embeddings are standardised per dimension and compared by cosine similarity s; a neighbour's vote weighs
-    exp(s / 0.07) (Wu et al. 2018: Unsupervised feature learning via non-parametric instance discrimination). Of
-    neighbours as near as each other the first are taken; of labels with as many votes, the first in the alphabet.
+    Embeddings are standardised per dimension over all clips; neighbours vote as in `neighbours.vote`, labels in the
+    order of the alphabet.
 
     Args:
         embeddings: `(n, D)`.
@@ -91,41 +95,13 @@ def knn_accuracy(embeddings: np.ndarray, labels: np.ndarray, groups: np.ndarray,
     Returns:
         0 to 100; NaN if an embedding is not finite.
     """
-    if neighbours < 1:
-        raise ValueError(f"neighbours is {neighbours}; 1 or more are needed")
     if not np.isfinite(embeddings).all():
         return float("nan")
-    unit = _standardised(embeddings)
-    names, truth = np.unique(labels, return_inverse=True)
+    unit = standardise(embeddings, embeddings)
+    truth = np.unique(labels, return_inverse=True)[1]
     members = np.unique(groups, return_inverse=True)[1]  # numbers compare much faster than paths
-    ballots = np.eye(len(names))[truth]
-    most = min(neighbours, len(unit))
-    correct = 0
-    for start in range(0, len(unit), ROWS):
-        rows = slice(start, start + ROWS)
-        # Rounded, because matrix products differ in the last digits with the place in the matrix: like ties with like.
-        similarity = np.round(unit[rows] @ unit.T, 9)
-        similarity[members[rows, None] == members] = -np.inf  # weighs nothing, should there be too few others
-        last = -np.partition(-similarity, most - 1, axis=1)[:, most - 1 : most]
-        nearer, tied = similarity > last, similarity == last
-        room = most - nearer.sum(1, keepdims=True)
-        chosen = nearer | (tied & (tied.cumsum(1) <= room))
-        votes = np.where(chosen, np.exp(similarity / TEMPERATURE), 0.0) @ ballots
-        correct += int(((votes.argmax(1) == truth[rows]) & (votes.max(1) > 0)).sum())
-    return 100.0 * correct / len(unit)
-
-
-def _standardised(embeddings: np.ndarray) -> np.ndarray:
-    """Each dimension to mean 0 and standard deviation 1, then each row to length 1."""
-    values = embeddings.astype(np.float64)
-    deviation = values.std(0)
-    constant = (np.ptp(values, axis=0) == 0) | (deviation == 0)  # rounding can give equal values a deviation
-    values -= values.mean(0)
-    values /= np.where(constant, 1.0, deviation)
-    values[:, constant] = 0.0
-    length: np.ndarray = np.linalg.norm(values, axis=1, keepdims=True)
-    values /= np.where(length > 0, length, 1.0)
-    return values
+    answers = vote(unit, unit, truth, [neighbours], (members, members))
+    return 100.0 * int((answers[0] == truth).sum()) / len(truth)
 
 
 class Probe:

@@ -1,113 +1,196 @@
-"""Linear probe: frozen scene embeddings, standardised on the training folds, L2 softmax regression."""
+"""The linear protocol of SELFIE (section 3, after BYOL-A): a linear layer on frozen, standardised scene embeddings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import ModuleType
+from typing import Any, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
-from selfie_hear import get_scene_embeddings, load_model
-from selfie_hear.audio import read_audio
-from selfie_hear.config import MissingExtraError, ModelConfig
-from selfie_hear.embedder import Embedder
-from selfie_hear.frontend import LogMel
-from selfie_hear.pretrained import find_release
-from training.evaluate.tasks import SceneTask
+from selfie_hear.config import MissingExtraError
+from training.evaluate.tasks import Fold, SceneTask, TaskError
 
-PENALTIES = (1e-4, 1e-3, 1e-2)  # on the squared weights, beside the mean cross entropy
-
-BASELINES = ("log-mel", "untrained")
-
-Embed = Callable[[torch.Tensor], np.ndarray]
+# Standard deviations. A unit that is all but silent in training can be a million of them away elsewhere, and would
+# drown all others; nothing that lies within changes.
+FARTHEST = 10.0
 
 
-def get_embedder(model: str, branch: str, task: SceneTask, seed: int = 0) -> Embed:
-    """A function from `(N,)` samples at 16 kHz to an embedding.
+@dataclass(frozen=True)
+class LinearConfig:
+    """Adam, early stopping on the validation split; P0 gives epochs, patience and seeds."""
+
+    epochs: int = 200
+    patience: int = 20  # epochs without a better validation score
+    batch: int = 128
+    learning_rate: float = 1e-3
+    seeds: int = 5
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.patience, self.batch, self.seeds) < 1 or not self.learning_rate > 0:
+            raise TaskError(f"linear: epochs, patience, batch, learning rate and seeds must be positive, got {self}")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a linear layer made of a task.
+
+    Attributes:
+        metrics: name to one value in % for each seed, the mean over the folds.
+        scores: logits on the test splits, `(seeds, clips, labels)`.
+        truth: `(clips, labels)` bool, of the same clips.
+    """
+
+    metrics: dict[str, np.ndarray]
+    scores: np.ndarray
+    truth: np.ndarray
+    multilabel: bool
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Metric to mean and half the 95 % confidence interval of the mean over seeds (Student's t)."""
+        return {name: mean_and_interval(values) for name, values in self.metrics.items()}
+
+    def confusion(self) -> list[list[int]]:
+        """Test clips by their label (rows) and the answer of the first seed (columns), of a multiclass task."""
+        count = self.truth.shape[1]
+        pairs = self.truth.argmax(1) * count + self.scores[0].argmax(1)
+        table: list[list[int]] = np.bincount(pairs, minlength=count**2).reshape(count, count).tolist()
+        return table
+
+    def class_f1(self) -> list[float]:
+        """F1 of each label in %, of the first seed's answers on the test clips of all folds."""
+        found = _label_f1(scikit_metrics(), self.truth, self.scores[0], self.multilabel)
+        return [100.0 * float(value) for value in found]
+
+
+def mean_and_interval(values: np.ndarray) -> dict[str, float]:
+    """`mean`, and `ci95`: half the width of its 95 % confidence interval; of one value, 0."""
+    from scipy.stats import t  # type: ignore[import-untyped]  # scikit-learn brings it
+
+    count = len(values)
+    spread = float(values.std(ddof=1)) / count**0.5 * float(t.ppf(0.975, count - 1)) if count > 1 else 0.0
+    return {"mean": float(values.mean()), "ci95": spread}
+
+
+def linear_probe(task: SceneTask, embedded: Mapping[str, np.ndarray], config: LinearConfig | None = None) -> Scores:
+    """Train and test on each fold, with all seeds at once.
 
     Args:
-        model: a release (name, folder or hf-hub:...), or a baseline: `log-mel` (mean and standard deviation over
-            time of each band) or `untrained` (the default encoder as initialised from `seed`, with the normalisation
-            statistics of the task's own audio: without them it is a weaker baseline than it need be).
+        embedded: split to `(clips, D)`.
+
+    Returns:
+        `accuracy` (of a multiclass task; its folds weigh the same), `f1` (macro) and `wap`, the average precision
+        weighted by how frequent a label is; of a multilabel task `map`, the plain mean average precision, too.
     """
-    if model == "log-mel":
-        front_end = LogMel(ModelConfig().front_end)
-        half = front_end.config.win_length // 2
-
-        def log_mel(audio: torch.Tensor) -> np.ndarray:
-            bands = front_end(torch.nn.functional.pad(audio, (half, half))[None])[0, 0]
-            return torch.cat([bands.mean(1), bands.std(1, correction=0)]).numpy()
-
-        return log_mel
-    if model == "untrained":
-        torch.manual_seed(seed)
-        embedder = _gather_statistics(Embedder(ModelConfig()), task)
-    else:
-        embedder = load_model(str(find_release(model)), branch=branch)
-    return lambda audio: get_scene_embeddings([audio], embedder)[0].numpy()
+    config = config or LinearConfig()
+    metrics = scikit_metrics()
+    found = [_fold(task, embedded, fold, config) for fold in task.folds]
+    truths = [np.concatenate([task.truth[split] for split in fold.test]) for fold in task.folds]
+    per_fold = [
+        [_measure(metrics, truth, scores, task.multilabel) for scores in of_seeds]
+        for truth, of_seeds in zip(truths, found, strict=True)
+    ]
+    names = per_fold[0][0]
+    values = {name: 100.0 * np.array([[seed[name] for seed in fold] for fold in per_fold]).mean(0) for name in names}
+    return Scores(values, np.concatenate(found, axis=1), np.concatenate(truths), task.multilabel)
 
 
-@torch.no_grad()
-def _gather_statistics(embedder: Embedder, task: SceneTask) -> Embedder:
-    """Set the statistics of every BatchNorm to those of a second from each of up to 256 clips; no label is used."""
-    paths = [path for clips in task.splits.values() for path, _ in clips]
-    rate = embedder.sample_rate
-    audio = torch.zeros(min(256, len(paths)), rate)
-    for row, path in enumerate(paths[:: max(1, len(paths) // 256)][: len(audio)]):
-        start = torch.from_numpy(read_audio(path, rate)[:rate])
-        audio[row, : len(start)] = start
-    for module in embedder.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = None  # the plain average of all batches
-    embedder.train()
-    for batch in audio.split(32):
-        embedder(batch)
-    return embedder.eval()
+def scikit_metrics() -> ModuleType:
+    """scikit-learn's metrics.
 
-
-def embed_task(task: SceneTask, embed: Embed, sample_rate: int = 16000) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Embeddings `(n, D)` and labels `(n,)` of each split."""
-    return {
-        split: (
-            np.stack([embed(torch.from_numpy(read_audio(path, sample_rate))) for path, _ in clips]),
-            np.array([label for _, label in clips]),
-        )
-        for split, clips in task.splits.items()
-    }
-
-
-def probe(task: SceneTask, embedded: dict[str, tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
-    """Mean accuracy over the folds in %, and its standard deviation; the penalty is chosen on the first validation."""
-    train, valid, _ = task.folds[0]
-    scores = {penalty: _accuracy(_join(embedded, train), _join(embedded, valid), penalty) for penalty in PENALTIES}
-    best = max(scores, key=lambda penalty: scores[penalty])
-    folds = [_accuracy(_join(embedded, tr + va), _join(embedded, te), best) for tr, va, te in task.folds]
-    return 100 * float(np.mean(folds)), 100 * float(np.std(folds))
-
-
-def _scikit_learn() -> tuple[ModuleType, ModuleType, ModuleType]:
+    Raises:
+        MissingExtraError: it is not installed.
+    """
     try:
-        from sklearn import linear_model, pipeline, preprocessing
+        from sklearn import metrics
     except ImportError as error:
-        raise MissingExtraError("the linear probe needs scikit-learn: pip install 'selfie_hear[train]'") from error
-    return linear_model, pipeline, preprocessing
+        raise MissingExtraError("judging embeddings needs scikit-learn: pip install 'selfie_hear[train]'") from error
+    return cast(ModuleType, metrics)
 
 
-def _join(embedded: dict[str, tuple[np.ndarray, np.ndarray]], splits: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    parts = [embedded[split] for split in splits]
-    return np.concatenate([x for x, _ in parts]), np.concatenate([y for _, y in parts])
+def _measure(metrics: Any, truth: np.ndarray, scores: np.ndarray, multilabel: bool) -> dict[str, float]:
+    there = truth.any(0)  # a label that no test clip has can be neither found nor missed
+    # Label by label: of a single one, scikit-learn would take the mean with that of its absence.
+    precisions = [metrics.average_precision_score(truth[:, n], scores[:, n]) for n in np.flatnonzero(there)]
+    weighted = float(np.average(precisions, weights=truth.sum(0)[there]))
+    f1 = float(_label_f1(metrics, truth, scores, multilabel)[there].mean())
+    if multilabel:
+        return {"map": float(np.mean(precisions)), "f1": f1, "wap": weighted}
+    return {"accuracy": float((scores.argmax(1) == truth.argmax(1)).mean()), "f1": f1, "wap": weighted}
 
 
-def _accuracy(train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], penalty: float) -> float:
-    linear_model, pipeline, preprocessing = _scikit_learn()
-    # scikit-learn weighs the summed cross entropy by C against half the squared weights.
-    regression = linear_model.LogisticRegression(C=1.0 / (2.0 * penalty * len(train[1])), max_iter=1000)
-    return float(pipeline.make_pipeline(preprocessing.StandardScaler(), regression).fit(*train).score(*test))
+def _label_f1(metrics: Any, truth: np.ndarray, scores: np.ndarray, multilabel: bool) -> np.ndarray:
+    answer = scores > 0 if multilabel else np.eye(truth.shape[1], dtype=bool)[scores.argmax(1)]
+    found: np.ndarray = metrics.f1_score(truth, answer, average=None, zero_division=0.0)
+    return found
 
 
-def evaluate(model: str, branch: str, tasks: Sequence[SceneTask], seed: int = 0) -> dict[str, float]:
-    """Accuracy in % on each task, and their `mean`."""
-    _scikit_learn()  # missing, it should be missed before the work, not after
-    scores = {task.name: probe(task, embed_task(task, get_embedder(model, branch, task, seed)))[0] for task in tasks}
-    return {**scores, "mean": float(np.mean(list(scores.values())))}
+def _join(parts: Mapping[str, np.ndarray], splits: Sequence[str]) -> Tensor:
+    return torch.from_numpy(np.concatenate([parts[split] for split in splits]))
+
+
+def _fold(task: SceneTask, embedded: Mapping[str, np.ndarray], fold: Fold, config: LinearConfig) -> np.ndarray:
+    """Logits on the test splits, `(seeds, clips, labels)`."""
+    train, valid, test = (_join(embedded, splits).float() for splits in (fold.train, fold.valid, fold.test))
+    mean, deviation = train.mean(0), train.std(0, correction=0)
+    constant = deviation <= 1e-7 * (mean.abs() + 1e-30)  # rounding can give equal values a deviation
+    scale = torch.where(constant, 0.0, 1.0 / deviation.clamp(min=1e-30))
+    train, valid, test = (((part - mean) * scale).clamp(-FARTHEST, FARTHEST) for part in (train, valid, test))
+    y_train, y_valid = (_join(task.truth, splits).float() for splits in (fold.train, fold.valid))
+    layers = _train(train, y_train, valid, y_valid, task.multilabel, config)
+    return (torch.einsum("nd,sdc->snc", test, layers[0]) + layers[1]).numpy()
+
+
+def _loss(logits: Tensor, truth: Tensor, multilabel: bool) -> Tensor:
+    """Of each seed, `(S,)`; `logits` and `truth` are `(S, n, C)`."""
+    if multilabel:
+        return F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean((1, 2))
+    return -(F.log_softmax(logits, dim=2) * truth).sum(2).mean(1)
+
+
+def _failure(logits: Tensor, truth: Tensor, multilabel: bool) -> Tensor:
+    """What early stopping goes by, `(S,)`: of a multiclass task wrong answers, and the loss among equally many.
+
+    The loss alone grows with the confidence of answers that are right already: on speakers that training has not
+    heard it is lowest after an epoch or two, long before accuracy is best.
+    """
+    loss = _loss(logits, truth, multilabel).double()
+    wrong = 0 if multilabel else (logits.argmax(2) != truth.argmax(2)).sum(1)
+    return wrong + loss / (1.0 + loss)  # the second is in [0, 1)
+
+
+def _train(
+    x: Tensor, y: Tensor, x_valid: Tensor, y_valid: Tensor, multilabel: bool, config: LinearConfig
+) -> tuple[Tensor, Tensor]:
+    """Weights `(S, D, C)` and biases `(S, 1, C)` of the epochs at which each seed did best on the validation split."""
+    seeds, (count, dim) = config.seeds, x.shape
+    generators = [torch.Generator().manual_seed(seed) for seed in range(seeds)]
+    bound = dim**-0.5  # as nn.Linear is initialised
+    weight, bias = (
+        torch.stack([(torch.rand(*shape, generator=g) * 2 - 1) * bound for g in generators])
+        for shape in ((dim, y.shape[1]), (1, y.shape[1]))
+    )
+    optimiser = torch.optim.Adam([weight.requires_grad_(), bias.requires_grad_()], config.learning_rate, fused=True)
+    best = torch.full((seeds,), float("inf"), dtype=torch.float64)
+    since = torch.zeros(seeds)
+    kept = weight.detach().clone(), bias.detach().clone()
+    for _ in range(config.epochs):
+        orders = torch.stack([torch.randperm(count, generator=g) for g in generators])
+        for rows in orders.split(config.batch, dim=1):
+            optimiser.zero_grad()
+            _loss(torch.baddbmm(bias, x[rows], weight), y[rows], multilabel).sum().backward()
+            optimiser.step()
+        with torch.no_grad():
+            logits = torch.einsum("nd,sdc->snc", x_valid, weight) + bias
+            failure = _failure(logits, y_valid.expand(seeds, -1, -1), multilabel)
+        better = (failure < best) & (since < config.patience)  # one that has stopped waits for the others
+        best, since = torch.where(better, failure, best), torch.where(better, 0, since + 1)
+        for mine, now in zip(kept, (weight, bias), strict=True):
+            mine[better] = now.detach()[better]
+        if (since >= config.patience).all():
+            break
+    return kept

@@ -1,0 +1,1 @@
+"""The real HEAR tools, HEAR's tasks and its public leaderboard."""

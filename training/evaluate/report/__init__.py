@@ -1,0 +1,1 @@
+"""Results on one page, with pictures and beside published ones."""
