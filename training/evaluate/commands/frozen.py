@@ -93,10 +93,11 @@ def linear(
     check_folder(json_out)
     scikit_metrics()  # missing, it should be missed before the work, not after
     config = LinearConfig(seeds=seeds)
+    specs = specs_of(models, modules)
     tasks = read_tasks(tasks_dir, RATE, tuple(only or ()))
     rows: list[dict[str, Any]] = []
     result = {"kind": "linear", "config": vars(config), "rows": rows}
-    for spec, task, embeddings in embedded(specs_of(models, modules), tasks, tasks_dir, cache):
+    for spec, task, embeddings in embedded(specs, tasks, tasks_dir, cache):
         rows.append(_row(spec, task, linear_probe(task, embeddings, config)))
         write_result(result, json_out)
         shown = "  ".join(f"{name} {v['mean']:.1f} ± {v['ci95']:.1f}" for name, v in rows[-1]["metrics"].items())
@@ -119,9 +120,10 @@ def knn(
 ) -> None:
     """Nearest neighbours on frozen scene embeddings, their number from cross-validation: accuracy in %."""
     check_folder(json_out)
+    specs = specs_of(models, modules)
     tasks = [task for task in read_tasks(tasks_dir, RATE, tuple(only or ())) if not task.multilabel]
     rows = []
-    for spec, task, embeddings in embedded(specs_of(models, modules), tasks, tasks_dir, cache):
+    for spec, task, embeddings in embedded(specs, tasks, tasks_dir, cache):
         rows.append({"model": spec.name, "task": task.name, **knn_probe(task, embeddings)})
         say(f"{spec.name}: {task.name}  accuracy {rows[-1]['accuracy']:.1f}  k {rows[-1]['k']}")
     write_result({"kind": "knn", "rows": rows}, json_out)
@@ -136,9 +138,10 @@ def embedding_maps(
     cache: Cache = None,
 ) -> None:
     """A t-SNE picture of the test clips' embeddings, for report."""
+    specs = specs_of(models, modules)
     tasks = [task for task in read_tasks(tasks_dir, RATE, tuple(only or ())) if not task.multilabel]
     out.mkdir(parents=True, exist_ok=True)
-    for spec, task, embeddings in embedded(specs_of(models, modules), tasks, tasks_dir, cache):
+    for spec, task, embeddings in embedded(specs, tasks, tasks_dir, cache):
         path = out / f"map-{slug(spec.name)}-{slug(task.name)}.json"
         write_result(embedding_map(task, embeddings, spec.name), path)
         say(f"{path}: written")
