@@ -6,7 +6,7 @@ import io
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe & Ito: told apart by everybody
-INK, QUIET = "#222222", "#767676"
+INK, QUIET, PALE, EDGE = "#222222", "#767676", "#E4E4E4", "#B0B0B0"
+SMALL = 8.5  # points
 BINS = 300  # points that a panel can show; a line of twice as many is drawn as means and a band
 COLUMNS = 3
 LABEL_GAP = 0.085  # of a panel's height: a line of text
@@ -111,7 +112,7 @@ def build_figure(series: dict[str, np.ndarray], name: str) -> Figure:
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         lowest = cell + COLUMNS > cells
         axes.tick_params(labelbottom=lowest)
-        axes.set_xlabel("step" if lowest else "", fontsize=8.5, color=QUIET)
+        axes.set_xlabel("step" if lowest else "", fontsize=SMALL, color=QUIET)
     return figure
 
 
@@ -137,18 +138,23 @@ def _draw(axes: Axes, panel: Panel, series: dict[str, np.ndarray]) -> None:
     axes.margins(x=0.01)
     axes.set_title(panel.title, loc="left", fontsize=10, color=INK)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
-    axes.grid(color="#E4E4E4", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=8.5, length=0, labelcolor=QUIET)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color("#B0B0B0")
+    style(axes, "both", QUIET)
     bottom, top = axes.get_ylim()
     ends.sort()
     heights = spread([(end - bottom) / (top - bottom) for end, *_ in ends])
     for height, (_, text, colour) in zip(heights, ends, strict=True):
         beside = axes.annotate(text, (1, height), (5, 0), "axes fraction", "offset points", va="center")
-        beside.set(color=colour, fontsize=8.5)
+        beside.set(color=colour, fontsize=SMALL)
+
+
+def style(axes: Axes, grid: Literal["x", "y", "both"], ink: str = INK) -> None:
+    """Lines to read values by, and no box."""
+    axes.grid(axis=grid, color=PALE, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=SMALL, length=0, labelcolor=ink)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(EDGE)
 
 
 def spread(places: list[float]) -> list[float]:

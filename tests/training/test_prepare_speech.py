@@ -73,10 +73,10 @@ def test_voxceleb1(tmp_path: Path, folders: tuple[str, str]) -> None:
 
 def test_voxceleb1_lists_speakers_that_are_not_there(tmp_path: Path) -> None:
     source = tmp_path / "voxceleb1"
-    lines = [f"{part} id10001/video/0000{part}.wav" for part in (1, 2, 3)]
+    lines = [f"{part} id1000{who}/video/0000{part}.wav" for part in (1, 2, 3) for who in (1, 2)]
     (source / "dev" / "wav").mkdir(parents=True)
     (source / "iden_split.txt").write_text("\n".join(lines))
-    assert "has no clip; 3 files were left out, the first" in refusal("voxceleb1", source)
+    assert "has no clip; 6 files were left out, the first" in refusal("voxceleb1", source)
     (source / "dev" / "wav").rmdir()
     assert "voxceleb1: has no wav and no dev/wav and no test/wav; accepted" in refusal("voxceleb1", source)
 

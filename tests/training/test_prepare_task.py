@@ -119,7 +119,7 @@ def test_the_task_does_not_depend_on_the_workers(tmp_path: Path) -> None:
     clips = []
     for number in range(100):  # several batches
         ramp(tmp_path / f"{number}.wav", 100 + number)
-        clips.append(Clip(tmp_path / f"{number}.wav", TRAIN_VALID_TEST[number % 3], "x", f"{number}.wav"))
+        clips.append(Clip(tmp_path / f"{number}.wav", TRAIN_VALID_TEST[number % 3], "xy"[number % 2], f"{number}.wav"))
     (tmp_path / "7.wav").write_text("damaged")
     for out, workers in ((tmp_path / "one", 1), (tmp_path / "four", 4)):
         assert write_task(out, "mine", clips, 0.01, TRAIN_VALID_TEST, workers) == Written(99, 1, 100)
@@ -151,6 +151,11 @@ def test_an_empty_split(tmp_path: Path) -> None:
     for name in NAMES[4:]:
         (tmp_path / name).unlink()
     assert refusal(tmp_path, clips).startswith("mine: has no clip in the split test; 2 files were left out, the first")
+
+
+def test_one_label_is_nothing_to_tell_apart(tmp_path: Path) -> None:
+    same = [Clip(clip.path, clip.split, "x", clip.file) for clip in six(tmp_path)]
+    assert refusal(tmp_path, same) == "mine: all clips have the label 'x'; a task needs two or more"
 
 
 def test_a_label_that_training_lacks(tmp_path: Path) -> None:

@@ -87,8 +87,8 @@ def write_task(
         report: called after every few clips.
 
     Raises:
-        PrepareError: the folder exists, nothing could be read, a split is empty, a label is not in training, or two
-            clips have one file or one name.
+        PrepareError: the folder exists, nothing could be read, a split is empty, all clips have one label, a label is
+            not in training, or two clips have one file or one name.
     """
     folder = out / name
     if folder.exists() or folder.is_symlink():
@@ -126,7 +126,7 @@ def _refuse_twins(name: str, clips: Sequence[Clip]) -> None:
 
 
 def _refuse_gaps(name: str, clips: Sequence[Clip], splits: Sequence[str], rejected: Sequence[Rejected]) -> None:
-    """Each split has clips, and in each fold training has the labels that validation and test have."""
+    """There are two labels, each split has clips, and in each fold training has the labels of validation and test."""
     first = f"{printable(rejected[0].path)}: {rejected[0].reason}" if rejected else ""
     why = f"; {len(rejected)} files were left out, the first: {first}" if rejected else ""
     if not clips:
@@ -134,6 +134,8 @@ def _refuse_gaps(name: str, clips: Sequence[Clip], splits: Sequence[str], reject
     labels = {split: {clip.label for clip in clips if clip.split == split} for split in splits}
     if empty := [split for split in splits if not labels[split]]:
         raise PrepareError(f"{name}: has no clip in the split {empty[0]}{why}")
+    if len(names := set[str]().union(*labels.values())) == 1:
+        raise PrepareError(f"{name}: all clips have the label {names.pop()!r}; a task needs two or more{why}")
     # As in hear-eval-kit, the fold after the test fold validates.
     whole = splits == TRAIN_VALID_TEST
     held = [splits[1:]] if whole else [(splits[(n + 1) % len(splits)], test) for n, test in enumerate(splits)]

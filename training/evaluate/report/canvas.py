@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from selfie_hear.config import MissingExtraError
-from training.curves import COLOURS, INK
+from training.curves import COLOURS, INK, SMALL
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MARKERS = "osD^vPX"
-SMALL = 8.5  # points
 LETTER = 0.6 * SMALL / 72  # inches
 LINE = 1.5 * SMALL / 72  # inches
-PALE, EDGE = "#E4E4E4", "#B0B0B0"
 
 
 def sheet(width: float, height: float, title: str) -> Figure:
@@ -48,16 +45,6 @@ def png(figure: Figure) -> bytes:
     drawn = io.BytesIO()
     FigureCanvasAgg(figure).print_png(drawn, metadata={"Software": None})  # the same result is the same picture
     return drawn.getvalue()
-
-
-def style(axes: Axes, grid: Literal["x", "y"]) -> None:
-    """Lines to read values by, and no box."""
-    axes.grid(axis=grid, color=PALE, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=SMALL, length=0, labelcolor=INK)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(EDGE)
 
 
 def legend(figure: Figure, handles: Sequence[Any], names: Iterable[str]) -> None:

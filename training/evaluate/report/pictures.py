@@ -8,23 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from training.curves import COLOURS, COLUMNS, INK, QUIET, spread
-from training.evaluate.report.canvas import (
-    EDGE,
-    LETTER,
-    LINE,
-    MARKERS,
-    PALE,
-    SMALL,
-    apart,
-    colour,
-    legend,
-    one_line,
-    png,
-    sheet,
-    short,
-    style,
-)  # fmt: skip
+from training.curves import COLOURS, COLUMNS, EDGE, INK, PALE, QUIET, SMALL, spread, style
+from training.evaluate.report.canvas import LETTER, LINE, MARKERS, apart, colour, legend, one_line, png, sheet, short
 
 SHADES = ("#FFFFFF", "#56B4E9", "#0072B2", "#00263B")  # of a heat map; they differ in lightness, also in print
 READABLE = 100  # labels along an axis
