@@ -51,7 +51,7 @@ class ModelConfig:
 
     front_end: FrontEndConfig = FrontEndConfig()
     encoder: EncoderConfig = EncoderConfig()
-    timestamp_window_ms: float = 500.0  # length of the window that a timestamp embedding pools over
+    timestamp_window_ms: float = 200.0  # length of the window that a timestamp embedding pools over
 
 
 @dataclass(frozen=True)
