@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +53,7 @@ class Embedder(nn.Module):
         self.config = config
         self.front_end = LogMel(config.front_end)
         self.encoder = build_encoder(config.encoder, config.front_end.n_mels)
-        self.grid = FrameGrid.of(config.front_end, self.encoder.stride, self.encoder.context)
+        self.grid = FrameGrid.of(config.front_end, self.encoder.stride, self.encoder.context, self.encoder.reach)
         self.timestamp_window_ms = config.timestamp_window_ms
         self.sample_rate = config.front_end.sample_rate
         self.scene_embedding_size = self.encoder.dim
@@ -100,7 +99,8 @@ class Embedder(nn.Module):
             while heard.total >= self.grid.samples_to_emit(done + CHUNK):
                 yield self._encode(heard, done, done + CHUNK, None)
                 done += CHUNK
-                oldest, _ = self.grid.mel_span(done - CHUNK, done, None)  # the last chunk may reach back that far
+                # The last chunk may reach back that far.
+                oldest, _ = self.grid.seen_span(*self.grid.mel_span(done - CHUNK, done, None), None)
                 heard.forget(self.grid.sample_span(oldest, oldest + 1)[0])
         if heard is None or heard.total == 0:
             raise ValueError("no audio to embed: zero samples")
@@ -114,6 +114,8 @@ class Embedder(nn.Module):
     def _encode(self, heard: _Heard, start: int, stop: int, mels: int | None) -> Tensor:
         """Output frames `[start, stop)`, with the context that makes them equal to those of the whole clip."""
         lo, hi = self.grid.mel_span(start, stop, mels)
-        mel = self.front_end(heard.cut(*self.grid.sample_span(lo, hi)))
+        first, last = self.grid.seen_span(lo, hi, mels)
+        mel = self.front_end(heard.cut(*self.grid.sample_span(first, last)))
+        planes = self.encoder.prepare(mel)[..., lo - first : hi - first]
         skip = start - lo // self.grid.stride
-        return cast(Tensor, self.encoder(mel))[:, skip : skip + stop - start]
+        return self.encoder.encode(planes)[:, skip : skip + stop - start]

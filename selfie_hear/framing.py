@@ -24,10 +24,11 @@ class FrameGrid:
     window: int  # samples in a mel frame
     stride: int  # mel frames per output frame
     context: int  # mel frames that the encoder sees on each side of an output frame
+    reach: int = 0  # mel frames on each side of these that its preparation sees
 
     @classmethod
-    def of(cls, config: FrontEndConfig, stride: int, context: int) -> FrameGrid:
-        return cls(config.sample_rate, config.hop_length, config.win_length, stride, context)
+    def of(cls, config: FrontEndConfig, stride: int, context: int, reach: int = 0) -> FrameGrid:
+        return cls(config.sample_rate, config.hop_length, config.win_length, stride, context, reach)
 
     @property
     def step(self) -> int:
@@ -72,9 +73,15 @@ class FrameGrid:
 
         `total` is the clip's number of mel frames, or None while its end is not known.
         """
-        lo = max(0, self.stride * start - self.context)
-        hi = self.stride * stop + self.context
-        return lo, hi if total is None else min(hi, total)
+        return self._widened(self.stride * start, self.stride * stop, self.context, total)
+
+    def seen_span(self, lo: int, hi: int, total: int | None) -> tuple[int, int]:
+        """Mel frames that the preparation of the mel frames `[lo, hi)` sees."""
+        return self._widened(lo, hi, self.reach, total)
+
+    @staticmethod
+    def _widened(lo: int, hi: int, by: int, total: int | None) -> tuple[int, int]:
+        return max(0, lo - by), hi + by if total is None else min(hi + by, total)
 
     def sample_span(self, lo: int, hi: int) -> tuple[int, int]:
         """Samples `[first, last)` that the mel frames `[lo, hi)` see; below 0 and beyond the clip is silence."""
@@ -82,4 +89,4 @@ class FrameGrid:
 
     def samples_to_emit(self, stop: int) -> int:
         """Samples that must be known before the output frames up to `stop` are final, whatever follows."""
-        return self.sample_span(*self.mel_span(0, stop, None))[1]
+        return self.sample_span(*self.seen_span(*self.mel_span(0, stop, None), None))[1]

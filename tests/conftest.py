@@ -29,12 +29,17 @@ def model() -> Embedder:
     return load_model()
 
 
-@pytest.fixture
-def tiny() -> Embedder:
+TINY = (
+    EncoderConfig("audio_ntt", {"channels": 4, "hidden": 24}),
+    EncoderConfig("two_path_ntt", {"plain_channels": 4, "relative_channels": 4, "hidden": 24, "reach": 40}),
+)
+
+
+@pytest.fixture(params=TINY, ids=lambda encoder: encoder.name)
+def tiny(request: pytest.FixtureRequest) -> Embedder:
     """A small untrained model in eval mode, with statistics as training would leave them."""
     torch.manual_seed(0)
-    config = ModelConfig(FrontEndConfig(n_mels=16), EncoderConfig(options={"channels": 4, "hidden": 24}))
-    embedder = Embedder(config)
+    embedder = Embedder(ModelConfig(FrontEndConfig(n_mels=16), request.param))
     with torch.no_grad():
         for name, value in embedder.named_buffers():
             if name.endswith("running_mean"):

@@ -7,10 +7,11 @@ import inspect
 from selfie_hear.config import ConfigError, EncoderConfig
 from selfie_hear.encoders.audio_ntt import AudioNTT
 from selfie_hear.encoders.base import Encoder
+from selfie_hear.encoders.two_path_ntt import TwoPathNTT
 
-ENCODERS: dict[str, type[Encoder]] = {"audio_ntt": AudioNTT}
+ENCODERS: dict[str, type[Encoder]] = {"audio_ntt": AudioNTT, "two_path_ntt": TwoPathNTT}
 
-__all__ = ["ENCODERS", "AudioNTT", "Encoder", "build_encoder"]
+__all__ = ["ENCODERS", "AudioNTT", "Encoder", "TwoPathNTT", "build_encoder"]
 
 
 def build_encoder(config: EncoderConfig, n_mels: int) -> Encoder:

@@ -24,6 +24,7 @@ class AudioNTT(Encoder):
 
     Inside, time comes before frequency and memory is channels-last, so that flattening frequency and channels
     moves no data. Max pooling comes before ReLU: the values are the same and it is four times less work.
+    With `hidden` 0 it ends with the local values.
     """
 
     stride = 4
@@ -40,17 +41,20 @@ class AudioNTT(Encoder):
         self.norm1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         self.norm2 = nn.BatchNorm2d(channels)
-        self.fc1 = nn.Linear(local, hidden)
-        self.fc2 = nn.Linear(hidden, hidden)
-        self.dropout = Dropout(dropout)
+        if hidden:
+            self.fc1 = nn.Linear(local, hidden)
+            self.fc2 = nn.Linear(hidden, hidden)
+            self.dropout = Dropout(dropout)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, mel: Tensor) -> Tensor:
-        """`(B, 1, F, T)` log-mel to `(B, T // 4, dim)`."""
-        x = self.norm0(mel.transpose(2, 3))  # (B, 1, T, F)
+    def encode(self, planes: Tensor) -> Tensor:
+        """`(B, 1, F, T)` to `(B, T // 4, dim)`."""
+        x = self.norm0(planes.transpose(2, 3))  # (B, 1, T, F)
         x = F.relu(F.max_pool2d(self._convolve(_convolve_plane, x, self.conv1, self.norm1), 2))
         x = F.relu(F.max_pool2d(self._convolve(_convolve_maps, x, self.conv2, self.norm2), 2))
         local = x.permute(0, 2, 3, 1).flatten(2)  # (B, T // 4, F // 4 * C)
+        if self.dim == local.shape[2]:
+            return local
         hidden = self.dropout(F.relu(self.fc1(local)))
         return torch.cat([local, F.relu(self.fc2(hidden))], dim=2)
 

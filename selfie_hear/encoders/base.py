@@ -14,12 +14,23 @@ class Encoder(nn.Module, ABC):
         dim: values per output frame.
         stride: mel frames per output frame.
         context: mel frames that an output frame sees on each side of its own; a multiple of `stride`.
+        reach: mel frames on each side of its own that `prepare` sees, as far as the clip has them; a multiple of
+            `stride`.
     """
 
     dim: int
     stride: int
     context: int
+    reach: int = 0
 
-    @abstractmethod
     def forward(self, mel: Tensor) -> Tensor:
         """`(B, 1, F, T)` log-mel to `(B, T // stride, dim)`."""
+        return self.encode(self.prepare(mel))
+
+    def prepare(self, mel: Tensor) -> Tensor:
+        """`(B, 1, F, T)` log-mel to the `(B, C, F, T)` that `encode` takes: what is cheap and looks far."""
+        return mel
+
+    @abstractmethod
+    def encode(self, planes: Tensor) -> Tensor:
+        """`(B, C, F, T)` to `(B, T // stride, dim)`: what is dear and looks no further than `context`."""
