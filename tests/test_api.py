@@ -10,9 +10,15 @@ import torch
 
 from selfie_hear import Embedder, InputError, get_scene_embeddings, get_timestamp_embeddings, load_model
 from selfie_hear.api import _passes
-from tests.conftest import noise
+from tests.conftest import TINY, noise, tiny_embedder
 
 CLIPS = [noise(n, seed) for seed, n in enumerate((1, 300, 9000, 16000, 15999, 16000, 170_000))]
+
+
+@pytest.fixture(params=TINY, ids=lambda encoder: encoder.name)
+def tiny(request: pytest.FixtureRequest) -> Embedder:
+    """Of each kind of encoder."""
+    return tiny_embedder(request.param)
 
 
 def test_attributes_of_hear(model: Embedder) -> None:

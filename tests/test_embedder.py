@@ -7,7 +7,13 @@ import torch
 
 import selfie_hear.embedder as module
 from selfie_hear import Embedder
-from tests.conftest import noise
+from tests.conftest import TINY, noise, tiny_embedder
+
+
+@pytest.fixture(params=TINY, ids=lambda encoder: encoder.name)
+def tiny(request: pytest.FixtureRequest) -> Embedder:
+    """Of each kind of encoder."""
+    return tiny_embedder(request.param)
 
 
 def frames(model: Embedder, blocks: list[torch.Tensor]) -> torch.Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from selfie_hear import Embedder, get_timestamp_embeddings
 from selfie_hear.config import EncoderConfig, FrontEndConfig, ModelConfig
 from selfie_hear.encoders import ENCODERS, Encoder
+from tests.conftest import TINY, tiny_embedder
 from tests.training.test_finetune import make_release, make_task
 from training.evaluate.cka import layers_cka, layers_of, linear_cka
 from training.evaluate.tasks import SceneTask, TaskError
@@ -116,6 +117,15 @@ def test_layers_of_audio_ntt_written_out(tiny: Embedder) -> None:
     assert not any(module.training or module._forward_hooks for module in tiny.modules())
 
 
+def test_layers_of_encoders_within_an_encoder() -> None:
+    audio = 0.1 * torch.randn(2, 3000, generator=torch.Generator().manual_seed(0))
+    model = tiny_embedder(TINY[1])
+    found = layers_of(model, audio)
+    plain, relative = [f"plain.{name}" for name in AUDIO_NTT[:3]], [f"relative.{name}" for name in AUDIO_NTT[:-1]]
+    assert list(found) == [*plain, *relative, "output"]
+    assert not any(module.training or module._forward_hooks for module in model.modules())
+
+
 def _one_frame(embedder: Embedder) -> Embedder:
     embedder.timestamp_window_ms = 1.0
     return embedder
@@ -135,8 +145,8 @@ class Odd(Encoder):
         self.flat = nn.Linear(n_mels, n_mels)
         self.dropout = nn.Dropout(0.5)
 
-    def forward(self, mel: Tensor) -> Tensor:
-        x = self.last[0](mel[:, 0]) + (1.0 if self.training else 0.0)
+    def encode(self, planes: Tensor) -> Tensor:
+        x = self.last[0](planes[:, 0]) + (1.0 if self.training else 0.0)
         self.pooled(x.mean(2))
         x = self.twice(self.twice(x)).transpose(1, 2)
         rows = self.flat(x.flatten(0, 1))  # (B * T', D): which clip a row is of cannot be told

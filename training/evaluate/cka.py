@@ -130,8 +130,8 @@ def layers_of(embedder: Embedder, audio: Tensor) -> dict[str, Tensor]:
     """What each layer gives for clips, averaged over time.
 
     A layer is a child module of the encoder that runs once and whose output has a row for each clip; its name is the
-    child's, a list of modules counts as its members, and dropout, which does nothing here, is none. The last is
-    `output`: the encoder's frames. Time is the axis that grows with the clip.
+    child's; a list of modules, or an encoder within, counts as its members, and dropout, which does nothing here, is
+    none. The last is `output`: the encoder's frames. Time is the axis that grows with the clip.
 
     Of `audio_ntt` these are norm0, norm1, norm2, fc1, fc2 and output. In eval mode it folds norm1 and norm2 into the
     convolutions before them, and neither is called; so the encoder, not its children, is told that it trains, which
@@ -167,11 +167,14 @@ def layers_of(embedder: Embedder, audio: Tensor) -> dict[str, Tensor]:
 def _observe(encoder: Encoder, mel: Tensor) -> list[tuple[str, Tensor]]:
     """Layers that run once with what they give, and the output."""
     plain, output = _run(encoder, mel)
-    encoder.training = True  # of itself alone
+    encoders = [module for module in encoder.modules() if isinstance(module, Encoder)]
+    for module in encoders:
+        module.training = True  # of itself alone
     try:
         unfolded, same = _run(encoder, mel)
     finally:
-        encoder.training = False
+        for module in encoders:
+            module.training = False
     close = same.shape == output.shape and torch.allclose(same, output, rtol=1e-3, atol=1e-4)
     return [*(unfolded if close else plain), (OUTPUT, output)]
 
@@ -194,7 +197,7 @@ def _run(encoder: Encoder, mel: Tensor) -> tuple[list[tuple[str, Tensor]], Tenso
 
 def _children(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
     for name, child in module.named_children():
-        if isinstance(child, nn.ModuleList | nn.ModuleDict):
+        if isinstance(child, nn.ModuleList | nn.ModuleDict | Encoder):
             yield from _children(child, f"{prefix}{name}.")
         elif not isinstance(child, Dropout | nn.Dropout):
             yield f"{prefix}{name}", child
