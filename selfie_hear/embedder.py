@@ -99,9 +99,7 @@ class Embedder(nn.Module):
             while heard.total >= self.grid.samples_to_emit(done + CHUNK):
                 yield self._encode(heard, done, done + CHUNK, None)
                 done += CHUNK
-                # The last chunk may reach back that far.
-                oldest, _ = self.grid.seen_span(*self.grid.mel_span(done - CHUNK, done, None), None)
-                heard.forget(self.grid.sample_span(oldest, oldest + 1)[0])
+                heard.forget(self.grid.samples_behind(done - CHUNK, done)[0])  # the last chunk may reach back that far
         if heard is None or heard.total == 0:
             raise ValueError("no audio to embed: zero samples")
         count, mels = self.grid.frames(heard.total), self.grid.mel_frames(heard.total)

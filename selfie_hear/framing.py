@@ -87,6 +87,10 @@ class FrameGrid:
         """Samples `[first, last)` that the mel frames `[lo, hi)` see; below 0 and beyond the clip is silence."""
         return self.hop * lo - self.window // 2, self.hop * (hi - 1) + self.window - self.window // 2
 
+    def samples_behind(self, start: int, stop: int) -> tuple[int, int]:
+        """Samples `[first, last)` that the output frames `[start, stop)` are made of while the clip goes on."""
+        return self.sample_span(*self.seen_span(*self.mel_span(start, stop, None), None))
+
     def samples_to_emit(self, stop: int) -> int:
         """Samples that must be known before the output frames up to `stop` are final, whatever follows."""
-        return self.sample_span(*self.seen_span(*self.mel_span(0, stop, None), None))[1]
+        return self.samples_behind(0, stop)[1]

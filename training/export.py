@@ -16,6 +16,7 @@ from selfie_hear.embedder import Embedder
 from selfie_hear.pretrained import BRANCHES, bundled_folder, file_digest, load_release
 from training import card, checkpoint
 from training.config import TrainConfig
+from training.embedders import embedder_of
 from training.evaluate.report.results import read_result
 from training.files import whole_folder
 from training.objectives import build_objective
@@ -60,10 +61,8 @@ def export(run: Path, out: Path, licence: str = "CC-BY-4.0", results: Path | Non
     with whole_folder(out) as partial:
         exact: dict[str, Embedder] = {}
         for branch, encoder in objective.encoders().items():
-            embedder = Embedder(config.model)
-            embedder.encoder.load_state_dict(encoder.state_dict())
-            exact[branch] = embedder.eval()
-            save_file(_halve(embedder.state_dict()), partial / f"{branch}.safetensors", metadata={"format": "pt"})
+            exact[branch] = embedder_of(encoder, config.model)
+            save_file(_halve(exact[branch].state_dict()), partial / f"{branch}.safetensors", metadata={"format": "pt"})
         origins = len({row["source"] for row in data["sources"]})
         release = ReleaseConfig(
             format_version=FORMAT_VERSION,

@@ -35,6 +35,7 @@ class AudioNTT(Encoder):
         if n_mels % 4:
             raise ConfigError(f"audio_ntt: n_mels must be a multiple of 4, got {n_mels}")
         local = n_mels // 4 * channels
+        self.hidden = hidden
         self.dim = local + hidden
         self.norm0 = nn.BatchNorm2d(1)
         self.conv1 = nn.Conv2d(1, channels, 3, padding=1)
@@ -53,10 +54,10 @@ class AudioNTT(Encoder):
         x = F.relu(F.max_pool2d(self._convolve(_convolve_plane, x, self.conv1, self.norm1), 2))
         x = F.relu(F.max_pool2d(self._convolve(_convolve_maps, x, self.conv2, self.norm2), 2))
         local = x.permute(0, 2, 3, 1).flatten(2)  # (B, T // 4, F // 4 * C)
-        if self.dim == local.shape[2]:
+        if not self.hidden:
             return local
-        hidden = self.dropout(F.relu(self.fc1(local)))
-        return torch.cat([local, F.relu(self.fc2(hidden))], dim=2)
+        first = self.dropout(F.relu(self.fc1(local)))
+        return torch.cat([local, F.relu(self.fc2(first))], dim=2)
 
     def _convolve(self, convolve: Convolution, x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
         assert norm.running_var is not None  # for the type checker; both are there

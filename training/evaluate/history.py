@@ -14,6 +14,7 @@ from training import checkpoint
 from training.checkpoint import CheckpointError
 from training.config import TrainConfig
 from training.curves import read_series
+from training.embedders import embedder_of
 from training.evaluate.embeddings import Report, embed_task
 from training.evaluate.linear import LinearConfig, linear_probe
 from training.evaluate.models import HearModel, ModelSpec
@@ -44,10 +45,7 @@ def load_model(model_file_path: str, branch: str = "online") -> Embedder:
         objective.load_state_dict(state["objective"])
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(f"{path}: not of the run that it lies in ({str(error).splitlines()[0]})") from error
-    with torch.random.fork_rng(devices=[]):
-        embedder = Embedder(config.model)
-    embedder.encoder.load_state_dict(objective.encoders()[branch].state_dict())
-    return embedder.eval()
+    return embedder_of(objective.encoders()[branch], config.model)
 
 
 def _begin(run: Path) -> tuple[TrainConfig, Objective]:

@@ -12,8 +12,8 @@ from selfie_hear import get_scene_embeddings
 from selfie_hear.audio import AudioError, read_audio
 from selfie_hear.config import ModelConfig
 from selfie_hear.corpus import find_files
-from selfie_hear.embedder import Embedder
 from selfie_hear.encoders import Encoder
+from training.embedders import embedder_of
 from training.evaluate.neighbours import standardise, vote
 from training.evaluate.tasks import TaskError, read_task
 
@@ -126,10 +126,7 @@ class Probe:
         Raises:
             AudioError: a file that cannot be read.
         """
-        with torch.random.fork_rng(devices=[]):
-            embedder = Embedder(model)
-        embedder.encoder.load_state_dict(encoder.state_dict())
-        embedder.to(next(encoder.parameters()).device).eval()
+        embedder = embedder_of(encoder, model)
         paths = self.clips.paths
         embeddings = np.empty((len(paths), embedder.scene_embedding_size), np.float32)
         for start in range(0, len(paths), CLIPS):

@@ -15,10 +15,7 @@ def find_esc50(source: Path) -> Iterator[Clip]:
     The official five folds. Published figures train on four; HEAR's reading takes one of them for validation.
     """
     layout = "ESC-50 as unpacked: meta/esc50.csv with filename, fold and category, and audio/*.wav"
-    audio = find(source, ["audio"], layout)
-    table = find(source, ["meta/esc50.csv"], layout)
-    for file, fold, category in read_table(table, ["filename", "fold", "category"]):
-        yield Clip(audio / file, _fold(table, fold, 5), category, f"{Path(file).stem}.wav")
+    return _in_folds(source, layout, "meta/esc50.csv", ("filename", "fold", "category"), 5, "{file}")
 
 
 def find_urbansound8k(source: Path) -> Iterator[Clip]:
@@ -27,13 +24,19 @@ def find_urbansound8k(source: Path) -> Iterator[Clip]:
     The official ten folds. Published figures train on nine; HEAR's reading takes one of them for validation.
     """
     layout = "UrbanSound8K as unpacked: metadata/UrbanSound8K.csv with slice_file_name, fold and class, and audio/foldN"
+    return _in_folds(
+        source, layout, "metadata/UrbanSound8K.csv", ("slice_file_name", "fold", "class"), 10, "fold{fold}/{file}"
+    )
+
+
+def _in_folds(
+    source: Path, layout: str, metadata: str, columns: tuple[str, str, str], folds: int, place: str
+) -> Iterator[Clip]:
+    """Clips of a table with a row for each: `columns` are those of file, fold and label; `place` is below audio/."""
     audio = find(source, ["audio"], layout)
-    table = find(source, ["metadata/UrbanSound8K.csv"], layout)
-    for file, fold, label in read_table(table, ["slice_file_name", "fold", "class"]):
-        yield Clip(audio / f"fold{fold}" / file, _fold(table, fold, 10), label, f"{Path(file).stem}.wav")
-
-
-def _fold(table: Path, number: str, folds: int) -> str:
-    if number not in map(str, range(1, folds + 1)):
-        raise PrepareError(f"{table}: has a fold {number!r}; there are 1 to {folds}")
-    return f"fold{int(number) - 1:02d}"
+    table = find(source, [metadata], layout)
+    for file, fold, label in read_table(table, columns):
+        if fold not in map(str, range(1, folds + 1)):
+            raise PrepareError(f"{table}: has a fold {fold!r}; there are 1 to {folds}")
+        path = audio / place.format(file=file, fold=fold)
+        yield Clip(path, f"fold{int(fold) - 1:02d}", label, f"{Path(file).stem}.wav")
