@@ -28,7 +28,7 @@ from training.corpus.pack import pack as pack_sources
 from training.corpus.shards import Pack, PackError
 from training.device import local_device
 from training.evaluate.commands.encoders import cka, finetune, history
-from training.evaluate.commands.frozen import embedding_maps, knn, linear, report
+from training.evaluate.commands.frozen import embedding_maps, knn, linear, regression, report
 from training.evaluate.commands.labelled import hear_tasks, prepare
 from training.evaluate.commands.tools import hear, windows
 from training.evaluate.hear.leaderboard import LeaderboardError
@@ -174,17 +174,19 @@ def export_run(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The release folder to make, such as weights/NAME.")],
     licence: Annotated[str, typer.Option(help="SPDX identifier for the weights.")] = "CC-BY-4.0",
-    results: Annotated[Path | None, typer.Option(help="JSON written by linear, for the model card.")] = None,
+    results: Annotated[
+        list[Path] | None, typer.Option(help="JSON of linear, regression, knn or hear, for the model card; repeatable.")
+    ] = None,
 ) -> None:
     """Make a release folder from the newest checkpoint of a run."""
-    done = export(run, out, licence, results)
+    done = export(run, out, licence, results or ())
     for branch, change in done.rounding.items():
         say(f"{branch}: half precision moves an embedding by at most {change:.1e} of its length")
     say(f"{out}: exported")
 
 
 app.add_typer(hear_tasks, name="hear-tasks", help="The 19 tasks of HEAR 2021: list, fetch or verify them.")
-for command in (prepare, linear, knn, finetune, history, cka, hear, windows, report):
+for command in (prepare, linear, regression, knn, finetune, history, cka, hear, windows, report):
     app.command()(command)
 app.command("map")(embedding_maps)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from selfie_hear.config import ReleaseConfig
-from training.evaluate.report.summary import linear_table
+from training.evaluate.report.results import ReportError
+from training.evaluate.report.summary import ABSENT, linear_table, markdown_table
 
 _TEMPLATE = """---
 license: {hub_licence}
@@ -84,14 +86,14 @@ def render(
     shape: tuple[int, float],
     data: dict[str, Any],
     rounding: dict[str, float],
-    results: dict[str, Any] | None,
+    results: Sequence[dict[str, Any]],
 ) -> str:
     """The card as Markdown.
 
     Args:
         source: what to give to `load_model`.
         shape: values per embedding, and ms between timestamp embeddings.
-        results: of kind linear, what `python -m training linear --json` writes.
+        results: what commands wrote to `--json`, of the kinds linear, regression, knn and hear.
     """
     front_end, training = release.model.front_end, release.training
     by_licence: dict[str, list[float]] = defaultdict(lambda: [0, 0.0])
@@ -135,13 +137,34 @@ def render(
     )
 
 
-def results_table(result: dict[str, Any] | None) -> str:
-    """Markdown table of a result of kind linear."""
-    if result is None:
+def results_table(results: Sequence[dict[str, Any]]) -> str:
+    """Markdown of results of the kinds linear, regression, knn and hear, one table each.
+
+    Raises:
+        ReportError: of another kind, or not as its kind is.
+    """
+    if not results:
         return "None recorded; `python -m training linear` measures them."
-    table = linear_table([result], published=False)  # raises ReportError for another kind
-    seeds = result["config"].get("seeds", "several")
-    return (
-        f"{table}\nAccuracy in %, linear layer on frozen scene embeddings, mean and 95 % confidence interval over "
-        f"{seeds} seeds of the layer (`python -m training linear`)."
-    )
+    return "\n\n".join(_table(result) for result in results)
+
+
+def _table(result: dict[str, Any]) -> str:
+    kind, config = result["kind"], result.get("config", {})
+    if kind in ("linear", "regression"):
+        said = {
+            "linear": "Accuracy in %, linear layer on frozen scene embeddings, mean and 95 % confidence interval over "
+            f"{config.get('seeds', 'several')} seeds of the layer (`python -m training linear`).",
+            "regression": "Accuracy in %, L2 softmax regression on frozen scene embeddings, mean and 95 % confidence "
+            "interval over the folds of the task (`python -m training regression`).",
+        }
+        return f"{linear_table([result], published=False, kind=kind)}\n{said[kind]}"
+    if kind == "knn":
+        return markdown_table(result["rows"], "task", lambda row: f"{row['accuracy']:.1f}") + (
+            "\nAccuracy in % of nearest neighbours on frozen scene embeddings (`python -m training knn`)."
+        )
+    if kind == "hear":
+        rows = [{**row, "measure": f"{row['task']}: {row['metric']}"} for row in result["rows"]]
+        return markdown_table(
+            rows, "measure", lambda row: ABSENT if row["score"] is None else f"{row['score']:.3f}"
+        ) + (f"\nScores of hear-eval-kit, grid {result['grid']} (`python -m training hear`).")
+    raise ReportError(f"a result of kind {kind}; the model card takes linear, regression, knn and hear")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,15 +38,15 @@ class Exported:
     rounding: dict[str, float]  # branch -> largest relative change of a golden embedding
 
 
-def export(run: Path, out: Path, licence: str = "CC-BY-4.0", results: Path | None = None) -> Exported:
+def export(run: Path, out: Path, licence: str = "CC-BY-4.0", results: Sequence[Path] = ()) -> Exported:
     """Write the release folder `out` from the newest checkpoint of `run`; it appears only when complete.
 
     Args:
-        results: JSON of `python -m training linear --json`, for the model card.
+        results: JSON of `python -m training linear --json` and its like, for the model card.
 
     Raises:
         ExportError: `out` exists, or `run` is not a run with a checkpoint.
-        ReportError: `results` is not what linear writes.
+        ReportError: `results` are not what linear, regression, knn and hear write.
     """
     if out.exists():
         raise ExportError(f"{out}: exists already; a release is never overwritten, name a new folder")
@@ -54,7 +55,7 @@ def export(run: Path, out: Path, licence: str = "CC-BY-4.0", results: Path | Non
         raise ExportError(f"{run}: has no checkpoint to export")
     config = from_dict(TrainConfig, read_json(run / "config.json"), str(run / "config.json"))
     data = read_json(run / "data.json")
-    scores = read_result(results) if results else None
+    scores = [read_result(path) for path in results]
     objective = build_objective(config)
     objective.load_state_dict(state["objective"])
 

@@ -70,11 +70,27 @@ def test_the_card_has_a_header_data_and_results(run: Path, tmp_path: Path) -> No
     row = {**row, "class_f1": [91.0, 92.0], "confusion": [[9, 1], [1, 9]]}
     scores = {"kind": "linear", "config": {"seeds": 5}, "rows": [row]}
     (tmp_path / "scores.json").write_text(json.dumps(scores))
-    export(run, tmp_path / "mine", results=tmp_path / "scores.json")
+    others = {
+        "regression": {"kind": "regression", "config": {}, "rows": [{**row, "model": "theirs"}]},
+        "knn": {"kind": "knn", "rows": [{"model": "m|x", "task": name, "accuracy": 51.26, "k": [1]} for name in "ab"]},
+        "hear": {
+            "kind": "hear", "grid": "fast",
+            "rows": [
+                {"model": "m", "task": "t", "metric": "onset", "score": 0.4321, "seconds": 1.0},
+                {"model": "n", "task": "t", "metric": "error", "score": None, "seconds": 1.0},
+            ],
+        },
+    }  # fmt: skip
+    for name, result in others.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(result))
+    export(run, tmp_path / "mine", results=[tmp_path / f"{name}.json" for name in ("scores", *others)])
     card = (tmp_path / "mine" / "README.md").read_text()
     assert card.startswith("---\nlicense: cc-by-4.0\n")
     assert card.count("\n---\n") == 1
     table = "| mine online | **91.3 ± 0.5** | **91.3** |"
+    assert "over 5 seeds" in card and "over the folds" in card and "grid fast" in card
+    for text in ("| theirs | **91.3 ± 0.5** |", "| model | a | b |", r"| m\|x | 51.3 | 51.3 |", "| m | 0.432 | – |"):  # noqa: RUF001
+        assert text in card
     for text in (table, "| me/dog | CC0 | 2 |", "| CC BY-SA 4.0 | 4 |", "share-alike"):
         assert text in card
     assert "{" not in card.replace("{'", "").split("## Data")[1]
@@ -93,9 +109,10 @@ def test_a_run_without_checkpoint_and_a_failed_export_leave_nothing(run: Path, t
     with pytest.raises(ExportError, match="no checkpoint"):
         export(tmp_path / "empty", tmp_path / "mine")
     with pytest.raises(ReportError, match="nowhere.json: missing or not JSON"):
-        export(run, tmp_path / "mine", results=tmp_path / "nowhere.json")
-    other = {"kind": "knn", "rows": [{"model": "m", "task": "t", "accuracy": 50.0, "k": [1]}]}
-    (tmp_path / "empty" / "knn.json").write_text(json.dumps(other))
-    with pytest.raises(ReportError, match="no result of kind linear"):
-        export(run, tmp_path / "mine", results=tmp_path / "empty" / "knn.json")
+        export(run, tmp_path / "mine", results=[tmp_path / "nowhere.json"])
+    score = {"window_ms": 100.0, "metric": "onset", "score": 0.5}
+    other = {"kind": "windows", "rows": [{"model": "m", "task": "t", **score}]}
+    (tmp_path / "empty" / "windows.json").write_text(json.dumps(other))
+    with pytest.raises(ReportError, match="of kind windows; the model card takes linear, regression, knn and hear"):
+        export(run, tmp_path / "mine", results=[tmp_path / "empty" / "windows.json"])
     assert {path.name for path in tmp_path.iterdir()} == {"empty"}

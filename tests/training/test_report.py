@@ -79,6 +79,7 @@ def all_kinds() -> dict[str, dict[str, Any]]:
     config = {"epochs": 200, "seeds": 5}
     return {
         "linear": {"kind": "linear", "config": config, "rows": [linear_row(NASTY, "esc50", 61.24)]},
+        "regression": {"kind": "regression", "config": {"penalties": [0.1]}, "rows": [linear_row(NASTY, "t", 71.2)]},
         "knn": {"kind": "knn", "rows": [{"model": NASTY, "task": "esc50", "accuracy": 51.51, "k": [1, 20]}]},
         "finetune": {
             "kind": "finetune", "config": config,
@@ -114,9 +115,20 @@ def all_kinds() -> dict[str, dict[str, Any]]:
     }  # fmt: skip
 
 
-IMAGES = {"linear": 3, "knn": 1, "finetune": 1, "history": 1, "cka": 1, "map": 1, "hear": 1, "windows": 1}
+IMAGES = {
+    "linear": 3,
+    "regression": 3,
+    "knn": 1,
+    "finetune": 1,
+    "history": 1,
+    "cka": 1,
+    "map": 1,
+    "hear": 1,
+    "windows": 1,
+}
 ROWS: dict[str, list[str]] = {
     "linear": [NASTY, "esc50", "61.2 ± 0.4", "31.3 ± 1.0", "47.5 ± 1.0"],
+    "regression": [NASTY, "t", "71.2 ± 0.4", "31.3 ± 1.0", "47.5 ± 1.0"],
     "knn": [NASTY, "esc50", "51.5", "1, 20"],
     "finetune": ["m", "t", "40.0 ± 1.0", "52.5 ± 2.2", "+12.5", ABSENT],
     "history": ["1,500", "0.5", "33.3"],
@@ -235,7 +247,10 @@ def test_written_from_files(tmp_path: Path) -> None:
     [
         ("", "missing or not JSON"),
         ("[" * 100_000, "missing or not JSON"),
-        ("[]", "a result of kind None; accepted is .*linear, knn, finetune, history, cka, map, hear, windows"),
+        (
+            "[]",
+            "a result of kind None; accepted is .*linear, regression, knn, finetune, history, cka, map, hear, windows",
+        ),
         ('{"kind": "svm"}', "a result of kind 'svm'; accepted"),
         ('{"kind": ["linear"]}', "accepted is what a command wrote"),
         ('{"kind": "knn"}', "knn: has no 'rows'"),

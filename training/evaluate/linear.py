@@ -40,7 +40,8 @@ class Scores:
     """What a linear layer made of a task.
 
     Attributes:
-        metrics: name to one value in % for each seed, the mean over the folds.
+        metrics: name to values in %, whose mean counts: one for each seed, the mean over the folds, or, of a probe
+            without seeds, one for each fold.
         scores: logits on the test splits, `(seeds, clips, labels)`.
         truth: `(clips, labels)` bool, of the same clips.
     """
@@ -51,7 +52,7 @@ class Scores:
     multilabel: bool
 
     def summary(self) -> dict[str, dict[str, float]]:
-        """Metric to mean and half the 95 % confidence interval of the mean over seeds (Student's t)."""
+        """Metric to mean and half the 95 % confidence interval of the mean over seeds or folds (Student's t)."""
         return {name: mean_and_interval(values) for name, values in self.metrics.items()}
 
     def confusion(self) -> list[list[int]]:
@@ -91,7 +92,7 @@ def linear_probe(task: SceneTask, embedded: Mapping[str, np.ndarray], config: Li
     found = [_fold(task, embedded, fold, config) for fold in task.folds]
     truths = [np.concatenate([task.truth[split] for split in fold.test]) for fold in task.folds]
     per_fold = [
-        [_measure(metrics, truth, scores, task.multilabel) for scores in of_seeds]
+        [measure(metrics, truth, scores, task.multilabel) for scores in of_seeds]
         for truth, of_seeds in zip(truths, found, strict=True)
     ]
     names = per_fold[0][0]
@@ -112,7 +113,8 @@ def scikit_metrics() -> ModuleType:
     return cast(ModuleType, metrics)
 
 
-def _measure(metrics: Any, truth: np.ndarray, scores: np.ndarray, multilabel: bool) -> dict[str, float]:
+def measure(metrics: Any, truth: np.ndarray, scores: np.ndarray, multilabel: bool) -> dict[str, float]:
+    """Quality of the logits `(clips, labels)` of one layer, from 0 to 1; see `linear_probe`."""
     there = truth.any(0)  # a label that no test clip has can be neither found nor missed
     # Label by label: of a single one, scikit-learn would take the mean with that of its absence.
     precisions = [metrics.average_precision_score(truth[:, n], scores[:, n]) for n in np.flatnonzero(there)]
@@ -129,23 +131,30 @@ def _label_f1(metrics: Any, truth: np.ndarray, scores: np.ndarray, multilabel: b
     return found
 
 
-def _join(parts: Mapping[str, np.ndarray], splits: Sequence[str]) -> Tensor:
+def join_splits(parts: Mapping[str, np.ndarray], splits: Sequence[str]) -> Tensor:
+    """The rows of some splits, one after the other."""
     return torch.from_numpy(np.concatenate([parts[split] for split in splits]))
+
+
+def standardise(train: Tensor, *others: Tensor) -> list[Tensor]:
+    """Rows `(n, D)` in standard deviations of those of `train` from their mean, at most `FARTHEST`."""
+    mean, deviation = train.mean(0), train.std(0, correction=0)
+    constant = deviation <= 1e-7 * (mean.abs() + 1e-30)  # rounding can give equal values a deviation
+    scale = torch.where(constant, 0.0, 1.0 / deviation.clamp(min=1e-30))
+    return [((part - mean) * scale).clamp(-FARTHEST, FARTHEST) for part in (train, *others)]
 
 
 def _fold(task: SceneTask, embedded: Mapping[str, np.ndarray], fold: Fold, config: LinearConfig) -> np.ndarray:
     """Logits on the test splits, `(seeds, clips, labels)`."""
-    train, valid, test = (_join(embedded, splits).float() for splits in (fold.train, fold.valid, fold.test))
-    mean, deviation = train.mean(0), train.std(0, correction=0)
-    constant = deviation <= 1e-7 * (mean.abs() + 1e-30)  # rounding can give equal values a deviation
-    scale = torch.where(constant, 0.0, 1.0 / deviation.clamp(min=1e-30))
-    train, valid, test = (((part - mean) * scale).clamp(-FARTHEST, FARTHEST) for part in (train, valid, test))
-    y_train, y_valid = (_join(task.truth, splits).float() for splits in (fold.train, fold.valid))
+    train, valid, test = standardise(
+        *(join_splits(embedded, splits).float() for splits in (fold.train, fold.valid, fold.test))
+    )
+    y_train, y_valid = (join_splits(task.truth, splits).float() for splits in (fold.train, fold.valid))
     layers = _train(train, y_train, valid, y_valid, task.multilabel, config)
     return (torch.einsum("nd,sdc->snc", test, layers[0]) + layers[1]).numpy()
 
 
-def _loss(logits: Tensor, truth: Tensor, multilabel: bool) -> Tensor:
+def loss_of(logits: Tensor, truth: Tensor, multilabel: bool) -> Tensor:
     """Of each seed, `(S,)`; `logits` and `truth` are `(S, n, C)`."""
     if multilabel:
         return F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean((1, 2))
@@ -158,7 +167,7 @@ def _failure(logits: Tensor, truth: Tensor, multilabel: bool) -> Tensor:
     The loss alone grows with the confidence of answers that are right already: on speakers that training has not
     heard it is lowest after an epoch or two, long before accuracy is best.
     """
-    loss = _loss(logits, truth, multilabel).double()
+    loss = loss_of(logits, truth, multilabel).double()
     wrong = 0 if multilabel else (logits.argmax(2) != truth.argmax(2)).sum(1)
     return wrong + loss / (1.0 + loss)  # the second is in [0, 1)
 
@@ -182,7 +191,7 @@ def _train(
         orders = torch.stack([torch.randperm(count, generator=g) for g in generators])
         for rows in orders.split(config.batch, dim=1):
             optimiser.zero_grad()
-            _loss(torch.baddbmm(bias, x[rows], weight), y[rows], multilabel).sum().backward()
+            loss_of(torch.baddbmm(bias, x[rows], weight), y[rows], multilabel).sum().backward()
             optimiser.step()
         with torch.no_grad():
             logits = torch.einsum("nd,sdc->snc", x_valid, weight) + bias

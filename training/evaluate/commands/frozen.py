@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ from training.evaluate.embeddings import embed_task
 from training.evaluate.linear import LinearConfig, Scores, linear_probe, scikit_metrics
 from training.evaluate.models import BASELINES, HearModel, ModelSpec, find_models, import_hear, parse_module
 from training.evaluate.neighbours import knn_probe
+from training.evaluate.regression import PENALTIES, regression_probe
 from training.evaluate.report.build import write_report
 from training.evaluate.report.results import read_result
 from training.evaluate.report.summary import linear_table
@@ -90,19 +92,45 @@ def linear(
     json_out: Out = None,
 ) -> None:
     """The papers' linear protocol on frozen scene embeddings: accuracy, F1 and weighted average precision in %."""
+    config = LinearConfig(seeds=seeds)
+    result = {"kind": "linear", "config": vars(config)}
+    _judge(result, partial(linear_probe, config=config), tasks_dir, models, modules, only, cache, json_out)
+
+
+def regression(
+    tasks_dir: TasksDir,
+    models: Models = None,
+    modules: Modules = None,
+    only: Only = None,
+    cache: Cache = None,
+    json_out: Out = None,
+) -> None:
+    """L2 softmax regression on frozen scene embeddings, its strength from a validation split; 95 % CI over folds."""
+    result = {"kind": "regression", "config": {"penalties": PENALTIES}}
+    _judge(result, regression_probe, tasks_dir, models, modules, only, cache, json_out)
+
+
+def _judge(
+    result: dict[str, Any],
+    probe: Callable[[SceneTask, dict[str, np.ndarray]], Scores],
+    tasks_dir: Path,
+    models: Sequence[str] | None,
+    modules: Sequence[str] | None,
+    only: Sequence[str] | None,
+    cache: Path | None,
+    json_out: Path | None,
+) -> None:
     check_folder(json_out)
     scikit_metrics()  # missing, it should be missed before the work, not after
-    config = LinearConfig(seeds=seeds)
     specs = specs_of(models, modules)
     tasks = read_tasks(tasks_dir, RATE, tuple(only or ()))
-    rows: list[dict[str, Any]] = []
-    result = {"kind": "linear", "config": vars(config), "rows": rows}
+    rows = result["rows"] = []
     for spec, task, embeddings in embedded(specs, tasks, tasks_dir, cache):
-        rows.append(_row(spec, task, linear_probe(task, embeddings, config)))
+        rows.append(_row(spec, task, probe(task, embeddings)))
         write_result(result, json_out)
         shown = "  ".join(f"{name} {v['mean']:.1f} ± {v['ci95']:.1f}" for name, v in rows[-1]["metrics"].items())
         say(f"{spec.name}: {task.name}  {shown}")
-    typer.echo(linear_table([result]))
+    typer.echo(linear_table([result], kind=result["kind"]))
 
 
 def _row(spec: ModelSpec, task: SceneTask, found: Scores) -> dict[str, Any]:

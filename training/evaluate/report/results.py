@@ -15,11 +15,13 @@ class ReportError(ValueError):
 _MEASURE = {"mean": float, "ci95": float}
 _LABEL: list[type] = [str]
 # A type; (type,): that or null; a list of any length; an object with these keys, or, under the key "*", with any.
+_LINEAR: dict[str, Any] = {
+    "config": {},
+    "rows": [{"model": str, "task": str, "labels": _LABEL, "metrics": {"*": _MEASURE}, "class_f1": [float]}],
+}
 KINDS: dict[str, dict[str, Any]] = {
-    "linear": {
-        "config": {},
-        "rows": [{"model": str, "task": str, "labels": _LABEL, "metrics": {"*": _MEASURE}, "class_f1": [float]}],
-    },
+    "linear": _LINEAR,
+    "regression": _LINEAR,
     "knn": {"rows": [{"model": str, "task": str, "accuracy": float, "k": [int]}]},
     "finetune": {"config": {}, "rows": [{"model": str, "task": str, "frozen": _MEASURE, "finetuned": _MEASURE}]},
     "history": {
@@ -66,8 +68,8 @@ def check_result(result: Any) -> None:
     _check(result, KINDS[kind], kind)
     if not result.get("rows", True):
         raise ReportError(f"{kind}.rows: empty; one row or more is needed")
-    for number, row in enumerate(result["rows"] if kind == "linear" else ()):
-        _check_linear(row, f"linear.rows[{number}]")
+    for number, row in enumerate(result["rows"] if kind in ("linear", "regression") else ()):
+        _check_linear(row, f"{kind}.rows[{number}]")
     if kind == "cka":
         _check_cka(result)
     elif kind == "map":

@@ -40,20 +40,20 @@ def _scores(rows: Sequence[_Result], value: Callable[[_Result], Mapping[str, flo
 
 
 def _linear(result: _Result) -> str:
-    rows = result["rows"]
+    rows, over = result["rows"], "folds" if result["kind"] == "regression" else "seeds"
     metrics = list(dict.fromkeys(name for row in rows for name in row["metrics"]))
     cells = [[_measure(row["metrics"][name]) if name in row["metrics"] else ABSENT for name in metrics] for row in rows]
     parts = [
         _settings(result),
         table(
-            "In %, mean and 95 % confidence interval over seeds",
+            f"In %, mean and 95 % confidence interval over {over}",
             ["model", "task", *metrics],
             [[row["model"], row["task"], *of] for row, of in zip(rows, cells, strict=True)],
         ),
     ]
     for metric, name in (("accuracy", "accuracy"), ("map", "mean average precision")):
         if some := [row for row in rows if metric in row["metrics"]]:
-            heading = f"Linear: {name} (%)"
+            heading = f"{SECTIONS[result['kind']][0]}: {name} (%)"
             drawn = pictures.accuracy_picture(_scores(some, partial(_metric, metric)), heading)
             parts.append(picture(drawn, f"{heading} of each model on each task, with 95 % confidence intervals"))
     groups: dict[tuple[str, tuple[str, ...]], list[_Result]] = {}
@@ -188,6 +188,7 @@ def _windows(result: _Result) -> str:
 
 SECTIONS: dict[str, tuple[str, Callable[[_Result], str]]] = {
     "linear": ("Linear evaluation", _linear),
+    "regression": ("Regression", _linear),
     "knn": ("Nearest neighbours", _knn),
     "finetune": ("Fine-tuning", _finetune),
     "hear": ("HEAR", _hear),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,20 +60,23 @@ class Summary:
         return found
 
 
-def summarise(results: Sequence[Mapping[str, Any]], published: bool = True) -> Summary | None:
+def summarise(results: Sequence[Mapping[str, Any]], published: bool = True, kind: str = "linear") -> Summary | None:
     """All results of kind linear, with the paper's rows where tasks are among its nine; None: there are none.
+
+    Args:
+        kind: "regression" for those instead; the paper has none.
 
     Raises:
         ReportError: two results for the same model and task.
     """
     found: dict[str, dict[str, Mapping[str, float]]] = {}
     multilabel = set()
-    for row in (row for result in results if result["kind"] == "linear" for row in result["rows"]):
+    for row in (row for result in results if result["kind"] == kind for row in result["rows"]):
         metric = "accuracy" if "accuracy" in row["metrics"] else "map" if "map" in row["metrics"] else ""
         if not metric:
-            raise ReportError(f"linear: {row['model']} on {row['task']} has neither accuracy nor map")
+            raise ReportError(f"{kind}: {row['model']} on {row['task']} has neither accuracy nor map")
         if row["task"] in found.setdefault(row["model"], {}):
-            raise ReportError(f"linear: two results for {row['model']} on {row['task']}; leave one of them out")
+            raise ReportError(f"{kind}: two results for {row['model']} on {row['task']}; leave one of them out")
         found[row["model"]][row["task"]] = row["metrics"][metric]
         if metric == "map":
             multilabel.add(row["task"])
@@ -83,7 +86,7 @@ def summarise(results: Sequence[Mapping[str, Any]], published: bool = True) -> S
     tasks = [task for task in TITLES if task in there] + [task for task in there if task not in TITLES]
     quoted = [
         SummaryRow(row.name, True, {task: row.accuracy[task] for task in tasks if task in row.accuracy}, {})
-        for row in (read_published() if published and not TITLES.keys().isdisjoint(tasks) else ())
+        for row in (read_published() if published and kind == "linear" and not TITLES.keys().isdisjoint(tasks) else ())
     ]
     ours = [
         SummaryRow(model, False, *({task: row[task][key] for task in tasks if task in row} for key in ("mean", "ci95")))
@@ -93,23 +96,38 @@ def summarise(results: Sequence[Mapping[str, Any]], published: bool = True) -> S
     return Summary(tasks, titles, [*ours, *quoted])
 
 
-def linear_table(results: Sequence[Mapping[str, Any]], published: bool = True) -> str:
+def linear_table(results: Sequence[Mapping[str, Any]], published: bool = True, kind: str = "linear") -> str:
     """The summary in Markdown, best in bold: lines that end in a newline.
 
     Args:
-        results: of any kind; those of kind linear are shown.
+        results: of any kind; those of `kind`, linear or regression, are shown.
         published: whether the paper's rows stand below ours.
 
     Raises:
-        ReportError: none of kind linear, two for the same model and task, or a result not as its kind is.
+        ReportError: none of that kind, two for the same model and task, or a result not as its kind is.
     """
     for result in results:
         check_result(result)
-    summary = summarise(results, published)
+    summary = summarise(results, published, kind)
     if summary is None:
-        raise ReportError("no result of kind linear; run linear with --json first")
+        raise ReportError(f"no result of kind {kind}; run {kind} with --json first")
     best = summary.best()
     lines = [["model", *map(one_line, summary.titles), "mean"], ["---", *["---:"] * (len(summary.tasks) + 1)]]
     for number, row in enumerate(summary.cells()):
         lines.append([f"**{cell}**" if (number, column) in best else cell for column, cell in enumerate(row)])
+    return _lines(lines)
+
+
+def markdown_table(rows: Sequence[Mapping[str, Any]], column: str, show: Callable[[Mapping[str, Any]], str]) -> str:
+    """A line for each `model`, a column for each value of `column`: Markdown lines that end in a newline."""
+    heads = list(dict.fromkeys(row[column] for row in rows))
+    cells: dict[str, dict[str, str]] = {}
+    for row in rows:
+        cells.setdefault(row["model"], {})[row[column]] = show(row)
+    lines = [["model", *map(one_line, heads)], ["---", *["---:"] * len(heads)]]
+    lines += [[one_line(model), *(of.get(head, ABSENT) for head in heads)] for model, of in cells.items()]
+    return _lines(lines)
+
+
+def _lines(lines: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
