@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from selfie_hear.config import ReleaseConfig
+from training.evaluate.markdown import ABSENT
 from training.evaluate.report.results import ReportError
-from training.evaluate.report.summary import ABSENT, linear_table, markdown_table
+from training.evaluate.report.summary import linear_table, markdown_table
 
 _TEMPLATE = """---
 license: {hub_licence}

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from training.evaluate.hear.leaderboard import read_leaderboard
+from training.evaluate.markdown import ABSENT
 from training.evaluate.report.build import ReportError, build_report, linear_table, write_report
-from training.evaluate.report.summary import ABSENT
 
 NASTY = "<script>alert('x')</script> & \"q\" $y$"
 VOID = {"meta", "img"}

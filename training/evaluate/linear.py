@@ -89,14 +89,24 @@ def linear_probe(task: SceneTask, embedded: Mapping[str, np.ndarray], config: Li
     """
     config = config or LinearConfig()
     metrics = scikit_metrics()
-    found = [_fold(task, embedded, fold, config) for fold in task.folds]
+    return judge(metrics, task, [_fold(task, embedded, fold, config) for fold in task.folds], over=0)
+
+
+def judge(metrics: Any, task: SceneTask, found: Sequence[np.ndarray], over: int) -> Scores:
+    """Scores of the logits on the test splits of each fold.
+
+    Args:
+        metrics: scikit-learn's.
+        found: one `(seeds, clips, labels)` for each fold.
+        over: what is averaged, so that a value is left for each of the other: 0 the folds, 1 the seeds.
+    """
     truths = [np.concatenate([task.truth[split] for split in fold.test]) for fold in task.folds]
     per_fold = [
         [measure(metrics, truth, scores, task.multilabel) for scores in of_seeds]
         for truth, of_seeds in zip(truths, found, strict=True)
     ]
     names = per_fold[0][0]
-    values = {name: 100.0 * np.array([[seed[name] for seed in fold] for fold in per_fold]).mean(0) for name in names}
+    values = {name: 100.0 * np.array([[seed[name] for seed in fold] for fold in per_fold]).mean(over) for name in names}
     return Scores(values, np.concatenate(found, axis=1), np.concatenate(truths), task.multilabel)
 
 
@@ -136,7 +146,7 @@ def join_splits(parts: Mapping[str, np.ndarray], splits: Sequence[str]) -> Tenso
     return torch.from_numpy(np.concatenate([parts[split] for split in splits]))
 
 
-def standardise(train: Tensor, *others: Tensor) -> list[Tensor]:
+def in_deviations(train: Tensor, *others: Tensor) -> list[Tensor]:
     """Rows `(n, D)` in standard deviations of those of `train` from their mean, at most `FARTHEST`."""
     mean, deviation = train.mean(0), train.std(0, correction=0)
     constant = deviation <= 1e-7 * (mean.abs() + 1e-30)  # rounding can give equal values a deviation
@@ -146,7 +156,7 @@ def standardise(train: Tensor, *others: Tensor) -> list[Tensor]:
 
 def _fold(task: SceneTask, embedded: Mapping[str, np.ndarray], fold: Fold, config: LinearConfig) -> np.ndarray:
     """Logits on the test splits, `(seeds, clips, labels)`."""
-    train, valid, test = standardise(
+    train, valid, test = in_deviations(
         *(join_splits(embedded, splits).float() for splits in (fold.train, fold.valid, fold.test))
     )
     y_train, y_valid = (join_splits(task.truth, splits).float() for splits in (fold.train, fold.valid))

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.evaluate.linear import Scores, join_splits, loss_of, measure, scikit_metrics, standardise
-from training.evaluate.tasks import Fold, SceneTask
+from training.evaluate.linear import Scores, in_deviations, join_splits, judge, loss_of, measure, scikit_metrics
+from training.evaluate.tasks import SceneTask
 
 PENALTIES = (1e-4, 1e-3, 1e-2)  # times the sum of all squared weights, beside the mean loss over clips
 ITERATIONS = 120
@@ -35,21 +35,15 @@ def regression_probe(task: SceneTask, embedded: Mapping[str, np.ndarray]) -> Sco
         quality[penalty] = measure(metrics, truth, answers, task.multilabel)["map" if task.multilabel else "accuracy"]
     penalty = max(PENALTIES, key=quality.__getitem__)
 
-    def fold_answers(fold: Fold) -> np.ndarray:
-        return _answers(task, embedded, (*fold.train, *fold.valid), fold.test, penalty)
-
-    found = [fold_answers(fold) for fold in task.folds]
-    truths = [join_splits(task.truth, fold.test).numpy() for fold in task.folds]
-    per_fold = [measure(metrics, *pair, task.multilabel) for pair in zip(truths, found, strict=True)]
-    values = {name: 100.0 * np.array([fold[name] for fold in per_fold]) for name in per_fold[0]}
-    return Scores(values, np.concatenate(found)[None], np.concatenate(truths), task.multilabel)
+    found = [_answers(task, embedded, (*fold.train, *fold.valid), fold.test, penalty) for fold in task.folds]
+    return judge(metrics, task, [answers[None] for answers in found], over=1)
 
 
 def _answers(
     task: SceneTask, embedded: Mapping[str, np.ndarray], train: Sequence[str], test: Sequence[str], penalty: float
 ) -> np.ndarray:
     """Logits on `test`, `(clips, labels)`, of a layer that is fitted to `train`."""
-    x, x_test = standardise(join_splits(embedded, train).float(), join_splits(embedded, test).float())
+    x, x_test = in_deviations(join_splits(embedded, train).float(), join_splits(embedded, test).float())
     y = join_splits(task.truth, train).float()
     weight = torch.zeros(x.shape[1], y.shape[1], requires_grad=True)
     bias = torch.zeros(y.shape[1], requires_grad=True)

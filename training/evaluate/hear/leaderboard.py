@@ -7,9 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-Table = Mapping[str, Mapping[str, float]]  # model: title of a task: score as a fraction
+from training.evaluate.markdown import ABSENT, markdown
 
-_ABSENT = "–"  # noqa: RUF001
+Table = Mapping[str, Mapping[str, float]]  # model: title of a task: score as a fraction
 
 
 class LeaderboardError(ValueError):
@@ -86,11 +86,10 @@ def table_beside(ours: Table, titles: Sequence[str] = ()) -> str:
     means = normalised_mean(table)
     lines = [["model", *shown, "tasks", "normalised mean"], ["---", *["---:"] * (len(shown) + 2)]]
     for model in sorted(table, key=lambda model: (-means.get(model, -1.0), model)):
-        name = model.replace("|", r"\|")
-        scores = [f"{table[model][title]:.3f}" if title in table[model] else _ABSENT for title in shown]
-        mean = f"{means[model]:.3f}" if model in means else _ABSENT
-        lines.append([f"**{name}**" if model in ours else name, *scores, str(len(table[model])), mean])
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+        scores = [f"{table[model][title]:.3f}" if title in table[model] else ABSENT for title in shown]
+        mean = f"{means[model]:.3f}" if model in means else ABSENT
+        lines.append([f"**{model}**" if model in ours else model, *scores, str(len(table[model])), mean])
+    return markdown(lines)
 
 
 def _check(ours: Table, titles: Sequence[str], public: Sequence[str], known: Sequence[str]) -> None:

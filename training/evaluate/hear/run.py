@@ -15,6 +15,7 @@ from training.evaluate.hear.environment import HearEnvironment
 from training.evaluate.hear.folder import HearFolder, read_hear_folders
 from training.evaluate.hear.runner import GRID_POINTS, GRIDS, HearRunner, LoadedModel
 from training.evaluate.hear.tools import HearError, Report, locked, silent
+from training.evaluate.markdown import markdown
 from training.evaluate.models import ModelSpec
 from training.files import write_whole
 
@@ -181,7 +182,7 @@ def to_markdown(rows: Sequence[Row]) -> str:
     models = list(dict.fromkeys(model for found in cells.values() for model in found))
     lines = [("task", "metric", *models), ("---",) * (2 + len(models))]
     lines += [(*key, *(found.get(model, "") for model in models)) for key, found in cells.items()]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown(lines)
 
 
 def _number(score: float | None) -> str:

@@ -68,7 +68,7 @@ def check_result(result: Any) -> None:
     _check(result, KINDS[kind], kind)
     if not result.get("rows", True):
         raise ReportError(f"{kind}.rows: empty; one row or more is needed")
-    for number, row in enumerate(result["rows"] if kind in ("linear", "regression") else ()):
+    for number, row in enumerate(result["rows"] if KINDS[kind] is _LINEAR else ()):
         _check_linear(row, f"{kind}.rows[{number}]")
     if kind == "cka":
         _check_cka(result)

@@ -9,11 +9,11 @@ from typing import Any
 
 from training.evaluate.hear.leaderboard import LeaderboardError, table_beside
 from training.evaluate.hear.tasks import BY_NAME
+from training.evaluate.markdown import ABSENT
 from training.evaluate.report import pictures
 from training.evaluate.report.canvas import one_line
 from training.evaluate.report.page import paragraph, picture, table
 from training.evaluate.report.results import ReportError
-from training.evaluate.report.summary import ABSENT
 
 _Result = Mapping[str, Any]
 

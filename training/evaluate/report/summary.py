@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from training.evaluate.markdown import ABSENT, markdown
 from training.evaluate.report.canvas import one_line
 from training.evaluate.report.published import TITLES, read_published
 from training.evaluate.report.results import ReportError, check_result
-
-ABSENT = "–"  # noqa: RUF001
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ def linear_table(results: Sequence[Mapping[str, Any]], published: bool = True, k
     lines = [["model", *map(one_line, summary.titles), "mean"], ["---", *["---:"] * (len(summary.tasks) + 1)]]
     for number, row in enumerate(summary.cells()):
         lines.append([f"**{cell}**" if (number, column) in best else cell for column, cell in enumerate(row)])
-    return _lines(lines)
+    return markdown(lines)
 
 
 def markdown_table(rows: Sequence[Mapping[str, Any]], column: str, show: Callable[[Mapping[str, Any]], str]) -> str:
@@ -126,8 +125,4 @@ def markdown_table(rows: Sequence[Mapping[str, Any]], column: str, show: Callabl
         cells.setdefault(row["model"], {})[row[column]] = show(row)
     lines = [["model", *map(one_line, heads)], ["---", *["---:"] * len(heads)]]
     lines += [[one_line(model), *(of.get(head, ABSENT) for head in heads)] for model, of in cells.items()]
-    return _lines(lines)
-
-
-def _lines(lines: Sequence[Sequence[str]]) -> str:
-    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+    return markdown(lines)
