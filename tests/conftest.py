@@ -31,7 +31,7 @@ def model() -> Embedder:
 
 TINY = (
     EncoderConfig("audio_ntt", {"channels": 4, "hidden": 24}),
-    EncoderConfig("two_path_ntt", {"plain_channels": 4, "relative_channels": 4, "hidden": 24, "reach": 40}),
+    EncoderConfig("three_path_ntt", {"channels": 4, "hidden": 24, "reach": 40}),
 )
 
 

@@ -7,11 +7,11 @@ import inspect
 from selfie_hear.config import ConfigError, EncoderConfig
 from selfie_hear.encoders.audio_ntt import AudioNTT
 from selfie_hear.encoders.base import Encoder
-from selfie_hear.encoders.two_path_ntt import TwoPathNTT
+from selfie_hear.encoders.three_path_ntt import ThreePathNTT
 
-ENCODERS: dict[str, type[Encoder]] = {"audio_ntt": AudioNTT, "two_path_ntt": TwoPathNTT}
+ENCODERS: dict[str, type[Encoder]] = {"audio_ntt": AudioNTT, "three_path_ntt": ThreePathNTT}
 
-__all__ = ["ENCODERS", "AudioNTT", "Encoder", "TwoPathNTT", "build_encoder"]
+__all__ = ["ENCODERS", "AudioNTT", "Encoder", "ThreePathNTT", "build_encoder"]
 
 
 def build_encoder(config: EncoderConfig, n_mels: int) -> Encoder:

@@ -1,4 +1,4 @@
-"""TwoPathNTT: the relative level against a slow one, what each path hears, how far it sees."""
+"""ThreePathNTT: its spectrograms against slow ones, what each path hears, how far it sees."""
 
 from __future__ import annotations
 
@@ -8,25 +8,24 @@ import pytest
 import torch
 
 from selfie_hear.config import ConfigError
-from selfie_hear.encoders import TwoPathNTT
-from selfie_hear.encoders.two_path_ntt import relative_level
+from selfie_hear.encoders import ThreePathNTT
+from selfie_hear.encoders.three_path_ntt import relative_level, smooth_bands
 
 
 @pytest.fixture
-def encoder() -> TwoPathNTT:
+def encoder() -> ThreePathNTT:
     torch.manual_seed(0)
-    encoder = TwoPathNTT(16, 4, 4, 24, 0.0, reach=20)
+    encoder = ThreePathNTT(16, 4, 24, 0.0, reach=20)
     for _ in range(20):
         encoder(torch.randn(8, 1, 16, 80) * 5 - 7)  # gathers statistics
     return encoder.eval()
 
 
 def test_its_size() -> None:
-    encoder = TwoPathNTT()
+    encoder = ThreePathNTT()
     assert encoder.dim == 3072
-    assert sum(p.numel() for p in encoder.parameters()) == 5_266_372
-    assert encoder.plain.dim == 512
-    assert not hasattr(encoder.plain, "fc1")
+    assert sum(p.numel() for p in encoder.parameters()) == 3_177_894
+    assert [path.dim for path in (encoder.plain, encoder.relative, encoder.smoothed)] == [512, 512, 2048]
 
 
 @pytest.mark.parametrize("frames", [1, 3, 4, 18, 40, 77])
@@ -47,7 +46,24 @@ def test_relative_level_is_to_the_mean_power_around(frames: int) -> None:
                 assert float(relative_level(mel, step, reach)[clip, 0, band, frame]) == pytest.approx(expected)
 
 
-def test_the_relative_path_does_not_hear_what_bands_are_multiplied_with(encoder: TwoPathNTT) -> None:
+@pytest.mark.parametrize(("bands", "weights"), [(1, [1]), (3, [1, 2, 1]), (5, [1, 3, 4, 3, 1])])
+def test_smoothing_is_a_weighted_mean_over_bands(bands: int, weights: list[int]) -> None:
+    """Against loops; the outermost bands are repeated."""
+    mel = torch.randn(2, 1, 8, 5, dtype=torch.float64)
+    smooth = smooth_bands(mel, bands)
+    half = bands // 2
+    for band in range(8):
+        near = [mel[:, :, min(max(band + offset, 0), 7)] for offset in range(-half, half + 1)]
+        expected = sum(weight * value for weight, value in zip(weights, near, strict=True)) / sum(weights)
+        torch.testing.assert_close(smooth[:, :, band], expected)
+
+
+def test_smoothing_keeps_what_all_bands_share() -> None:
+    mel = torch.randn(2, 1, 1, 50).expand(2, 1, 8, 50)
+    torch.testing.assert_close(smooth_bands(mel, 5), mel)
+
+
+def test_the_relative_paths_do_not_hear_what_bands_are_multiplied_with(encoder: ThreePathNTT) -> None:
     mel = torch.randn(1, 1, 16, 80)
     coloured = mel + 3 * torch.randn(1, 1, 16, 1)
     before, after = encoder(mel), encoder(coloured)
@@ -56,7 +72,7 @@ def test_the_relative_path_does_not_hear_what_bands_are_multiplied_with(encoder:
     assert not torch.allclose(before[..., :local], after[..., :local], atol=0.1)
 
 
-def test_a_frame_sees_no_further_than_its_reach_and_context(encoder: TwoPathNTT) -> None:
+def test_a_frame_sees_no_further_than_its_reach_and_context(encoder: ThreePathNTT) -> None:
     mel = torch.randn(1, 1, 16, 160)
     far = encoder.context + encoder.reach
     disturbed = mel.clone()
@@ -67,15 +83,23 @@ def test_a_frame_sees_no_further_than_its_reach_and_context(encoder: TwoPathNTT)
     assert not torch.allclose(encoder(mel)[:, 15], encoder(disturbed)[:, 15], atol=1e-6)
 
 
-def test_what_is_encoded_is_what_was_prepared(encoder: TwoPathNTT) -> None:
+def test_what_is_encoded_is_what_was_prepared(encoder: ThreePathNTT) -> None:
     mel = torch.randn(2, 1, 16, 50)
     planes = encoder.prepare(mel)
-    assert planes.shape == (2, 2, 16, 50)
+    assert planes.shape == (2, 3, 16, 50)
     assert torch.equal(planes[:, :1], mel)
+    assert torch.equal(planes[:, 1:2], relative_level(mel, 4, 20))
+    assert torch.equal(planes[:, 2:], smooth_bands(planes[:, 1:2], 5))
     assert torch.equal(encoder.encode(planes), encoder(mel))
 
 
 @pytest.mark.parametrize("reach", [0, -4, 6])
 def test_a_wrong_reach(reach: int) -> None:
     with pytest.raises(ConfigError, match="reach must be a positive multiple of 4 frames"):
-        TwoPathNTT(reach=reach)
+        ThreePathNTT(reach=reach)
+
+
+@pytest.mark.parametrize("bands", [0, -1, 4])
+def test_a_wrong_number_of_bands(bands: int) -> None:
+    with pytest.raises(ConfigError, match="bands must be a positive odd number"):
+        ThreePathNTT(bands=bands)
