@@ -35,6 +35,7 @@ def load_model(
     branch: str = "online",
     revision: str | None = None,
     timestamp_window_ms: float | None = None,
+    scene_pooling: str | None = None,
 ) -> Embedder:
     """Load a pretrained model, in eval mode, on the CPU.
 
@@ -44,6 +45,7 @@ def load_model(
         branch: "online" or "target", the two encoders of a release.
         revision: of a model on the Hub.
         timestamp_window_ms: window that a timestamp embedding pools over; None for the release's own.
+        scene_pooling: "mean_max" or "mean_max_moment", see `Embedder`; None for the release's own.
 
     Returns:
         a torch module with `sample_rate` (Hz), `scene_embedding_size` and `timestamp_embedding_size`.
@@ -54,6 +56,8 @@ def load_model(
     model = load_release(find_release(str(model_file_path), name=name, revision=revision), branch)
     if timestamp_window_ms is not None:
         model.timestamp_window_ms = timestamp_window_ms
+    if scene_pooling is not None:
+        model.scene_pooling = scene_pooling
     return model
 
 

@@ -52,6 +52,7 @@ class ModelConfig:
     front_end: FrontEndConfig = FrontEndConfig()
     encoder: EncoderConfig = EncoderConfig()
     timestamp_window_ms: float = 200.0  # length of the window that a timestamp embedding pools over
+    scene_pooling: str = "mean_max"  # or "mean_max_moment", see Embedder
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from selfie_hear.config import ModelConfig
+from selfie_hear.config import ConfigError, ModelConfig
 from selfie_hear.encoders import build_encoder
 from selfie_hear.framing import FrameGrid
 from selfie_hear.frontend import LogMel
+from selfie_hear.moment import TimeMoment
 from selfie_hear.pooling import mean_max, sliding_mean_max
 
+SCENE_POOLINGS = ("mean_max", "mean_max_moment")
 CHUNK = 256  # output frames (10.24 s) per pass: the fastest on a CPU, and 30 MB of activations
 
 
@@ -46,6 +48,8 @@ class Embedder(nn.Module):
         sample_rate: Hz that the audio must have.
         scene_embedding_size, timestamp_embedding_size: values per embedding.
         timestamp_window_ms: length of the window that a timestamp embedding pools over; may be set.
+        scene_pooling: "mean_max" (SELFIE section 2.2), or "mean_max_moment", which appends the `TimeMoment` of some
+            values to it; may be set.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -55,8 +59,8 @@ class Embedder(nn.Module):
         self.encoder = build_encoder(config.encoder, config.front_end.n_mels)
         self.grid = FrameGrid.of(config.front_end, self.encoder.stride, self.encoder.context, self.encoder.reach)
         self.timestamp_window_ms = config.timestamp_window_ms
+        self.scene_pooling = config.scene_pooling
         self.sample_rate = config.front_end.sample_rate
-        self.scene_embedding_size = self.encoder.dim
         self.timestamp_embedding_size = self.encoder.dim
 
     @property
@@ -69,16 +73,35 @@ class Embedder(nn.Module):
         self._timestamp_window_ms = milliseconds
 
     @property
+    def scene_pooling(self) -> str:
+        return self._scene_pooling
+
+    @scene_pooling.setter
+    def scene_pooling(self, pooling: str) -> None:
+        if pooling not in SCENE_POOLINGS:
+            raise ConfigError(f"scene_pooling: {pooling!r} is unknown; known are {', '.join(SCENE_POOLINGS)}")
+        self._scene_pooling = pooling
+
+    @property
+    def scene_embedding_size(self) -> int:
+        timed = len(range(*self.encoder.timed.indices(self.encoder.dim)))
+        return self.encoder.dim + (timed if self.scene_pooling == "mean_max_moment" else 0)
+
+    @property
     def device(self) -> torch.device:
         return self.front_end.window.device
 
     def forward(self, audio: Tensor) -> Tensor:
-        """Scene embeddings `(B, D)` of `(B, N)` samples: mean + max over the frames of the whole clip."""
+        """Scene embeddings `(B, D)` of `(B, N)` samples: their frames pooled over the whole clip."""
         return self.scene([audio])
 
     def scene(self, blocks: Iterable[Tensor]) -> Tensor:
         """Scene embeddings `(B, D)` of audio that comes in blocks `(B, n_i)`."""
-        return mean_max(self.frames(blocks))
+        if self.scene_pooling == "mean_max":
+            return mean_max(self.frames(blocks))
+        moment = TimeMoment()
+        pooled = mean_max(moment.watch(self._pieces(blocks), self.encoder.timed))
+        return torch.cat([pooled, moment.value()], dim=1)
 
     def timestamps(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
         """Timestamp embeddings in pieces `(B, t, D)`, together one per output frame, of audio that comes in blocks."""
@@ -89,6 +112,10 @@ class Embedder(nn.Module):
 
         The pieces do not depend on where one block ends and the next begins. Memory: one block and one chunk.
         """
+        return (frames for frames, _ in self._pieces(blocks))
+
+    def _pieces(self, blocks: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """`frames` with the energy of each, `(B, t)`."""
         heard: _Heard | None = None
         done = 0
         for block in blocks:
@@ -106,14 +133,18 @@ class Embedder(nn.Module):
         while done < count:
             stop = min(done + CHUNK, count)
             start = max(0, stop - CHUNK)  # as long as the others: matrix kernels for fewer rows round differently
-            yield self._encode(heard, start, stop, mels)[:, done - start :]
+            frames, energy = self._encode(heard, start, stop, mels)
+            yield frames[:, done - start :], energy[:, done - start :]
             done = stop
 
-    def _encode(self, heard: _Heard, start: int, stop: int, mels: int | None) -> Tensor:
-        """Output frames `[start, stop)`, with the context that makes them equal to those of the whole clip."""
+    def _encode(self, heard: _Heard, start: int, stop: int, mels: int | None) -> tuple[Tensor, Tensor]:
+        """Output frames `[start, stop)` as those of the whole clip, whose context they see, and the mean power of their
+        own mel frames."""
         lo, hi = self.grid.mel_span(start, stop, mels)
         first, last = self.grid.seen_span(lo, hi, mels)
         mel = self.front_end(heard.cut(*self.grid.sample_span(first, last)))
         planes = self.encoder.prepare(mel)[..., lo - first : hi - first]
-        skip = start - lo // self.grid.stride
-        return self.encoder.encode(planes)[:, skip : skip + stop - start]
+        skip, count = start - lo // self.grid.stride, stop - start
+        frames = self.encoder.encode(planes)[:, skip : skip + count]
+        own = mel[:, 0, :, start * self.grid.stride - first :][..., : count * self.grid.stride]
+        return frames, own.exp().sum(1).unflatten(1, (count, self.grid.stride)).mean(2)

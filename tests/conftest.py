@@ -29,16 +29,21 @@ def model() -> Embedder:
     return load_model()
 
 
+MELS = FrontEndConfig(n_mels=16)
 TINY = (
-    EncoderConfig("audio_ntt", {"channels": 4, "hidden": 24}),
-    EncoderConfig("three_path_ntt", {"channels": 4, "hidden": 24, "reach": 40}),
+    ModelConfig(MELS, EncoderConfig("audio_ntt", {"channels": 4, "hidden": 24})),
+    ModelConfig(
+        MELS,
+        EncoderConfig("three_path_ntt", {"channels": 4, "hidden": 24, "reach": 40}),
+        scene_pooling="mean_max_moment",
+    ),
 )
 
 
-def tiny_embedder(encoder: EncoderConfig) -> Embedder:
+def tiny_embedder(model: ModelConfig) -> Embedder:
     """A small untrained model in eval mode, with statistics as training would leave them."""
     torch.manual_seed(0)
-    embedder = Embedder(ModelConfig(FrontEndConfig(n_mels=16), encoder))
+    embedder = Embedder(model)
     with torch.no_grad():
         for name, value in embedder.named_buffers():
             if name.endswith("running_mean"):

@@ -15,7 +15,7 @@ from tests.conftest import TINY, noise, tiny_embedder
 CLIPS = [noise(n, seed) for seed, n in enumerate((1, 300, 9000, 16000, 15999, 16000, 170_000))]
 
 
-@pytest.fixture(params=TINY, ids=lambda encoder: encoder.name)
+@pytest.fixture(params=TINY, ids=lambda model: model.encoder.name)
 def tiny(request: pytest.FixtureRequest) -> Embedder:
     """Of each kind of encoder."""
     return tiny_embedder(request.param)

@@ -7,10 +7,11 @@ import torch
 
 import selfie_hear.embedder as module
 from selfie_hear import Embedder
+from selfie_hear.config import ConfigError
 from tests.conftest import TINY, noise, tiny_embedder
 
 
-@pytest.fixture(params=TINY, ids=lambda encoder: encoder.name)
+@pytest.fixture(params=TINY, ids=lambda model: model.encoder.name)
 def tiny(request: pytest.FixtureRequest) -> Embedder:
     """Of each kind of encoder."""
     return tiny_embedder(request.param)
@@ -79,3 +80,31 @@ def test_no_audio_is_an_error(tiny: Embedder) -> None:
     for blocks in ([], [torch.zeros(1, 0)]):
         with pytest.raises(ValueError, match="zero samples"):
             tiny.scene(blocks)
+
+
+def test_scene_embedding_is_the_mean_and_maximum_and_where_asked_for_the_moment(tiny: Embedder) -> None:
+    """The moment is of the frames' values that the encoder says, under the power of their own mel frames."""
+    audio = noise(50_000)[None]
+    frames = torch.cat(list(tiny.frames([audio])), dim=1)
+    tiny.scene_pooling = "mean_max"
+    plain = tiny(audio)
+    assert tiny.scene_embedding_size == plain.shape[1] == tiny.encoder.dim
+    torch.testing.assert_close(plain, frames.mean(1) + frames.amax(1))
+
+    tiny.scene_pooling = "mean_max_moment"
+    both = tiny(audio)
+    timed = frames[..., tiny.encoder.timed]
+    assert tiny.scene_embedding_size == both.shape[1] == tiny.encoder.dim + timed.shape[2]
+    assert torch.equal(both[:, : tiny.encoder.dim], plain)
+    count = frames.shape[1]
+    mel = tiny.front_end(torch.nn.functional.pad(audio, (512, 4000)))[0, 0].exp()
+    energy = torch.stack([mel[:, 4 * frame : 4 * frame + 4].sum() / 4 for frame in range(count)]).double()
+    weights, time = energy / energy.sum(), torch.arange(count)
+    centre = (weights * time).sum()
+    away = (time - centre) / (weights * (time - centre).square()).sum().sqrt()
+    torch.testing.assert_close(both[0, tiny.encoder.dim :], ((weights * away) @ timed[0].double()).float())
+
+
+def test_an_unknown_pooling_is_refused(tiny: Embedder) -> None:
+    with pytest.raises(ConfigError, match="scene_pooling: 'median' is unknown; known are mean_max, mean_max_moment"):
+        tiny.scene_pooling = "median"

@@ -16,12 +16,14 @@ class Encoder(nn.Module, ABC):
         context: mel frames that an output frame sees on each side of its own; a multiple of `stride`.
         reach: mel frames on each side of its own that `prepare` sees, as far as the clip has them; a multiple of
             `stride`.
+        timed: values whose order in time a scene embedding can tell ("mean_max_moment").
     """
 
     dim: int
     stride: int
     context: int
     reach: int = 0
+    timed: slice = slice(None)
 
     def forward(self, mel: Tensor) -> Tensor:
         """`(B, 1, F, T)` log-mel to `(B, T // stride, dim)`."""

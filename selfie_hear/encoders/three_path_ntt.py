@@ -85,7 +85,9 @@ class ThreePathNTT(Encoder):
         self.plain = AudioNTT(n_mels, channels, 0)
         self.relative = AudioNTT(n_mels, channels, 0)
         self.smoothed = AudioNTT(n_mels, channels, hidden, dropout)
-        self.dim = self.plain.dim + self.relative.dim + self.smoothed.dim
+        before = self.plain.dim + self.relative.dim
+        self.dim = before + self.smoothed.dim
+        self.timed = slice(before, self.dim - hidden)
 
     def prepare(self, mel: Tensor) -> Tensor:
         """`(B, 1, F, T)` log-mel to `(B, 3, F, T)`: it, the relative one, and that smoothed."""

@@ -103,3 +103,10 @@ def test_a_wrong_reach(reach: int) -> None:
 def test_a_wrong_number_of_bands(bands: int) -> None:
     with pytest.raises(ConfigError, match="bands must be a positive odd number"):
         ThreePathNTT(bands=bands)
+
+
+def test_the_order_of_the_smoothed_local_values_can_be_told(encoder: ThreePathNTT) -> None:
+    mel = torch.randn(1, 1, 16, 80)
+    planes = encoder.prepare(mel)
+    expected = encoder.smoothed(planes[:, 2:])[..., : 4 * 4]
+    assert torch.equal(encoder(mel)[..., encoder.timed], expected)
