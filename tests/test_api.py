@@ -10,6 +10,7 @@ import torch
 
 from selfie_hear import Embedder, InputError, get_scene_embeddings, get_timestamp_embeddings, load_model
 from selfie_hear.api import _passes
+from selfie_hear.config import ConfigError
 from tests.conftest import TINY, noise, tiny_embedder
 
 CLIPS = [noise(n, seed) for seed, n in enumerate((1, 300, 9000, 16000, 15999, 16000, 170_000))]
@@ -24,16 +25,25 @@ def tiny(request: pytest.FixtureRequest) -> Embedder:
 def test_attributes_of_hear(model: Embedder) -> None:
     assert isinstance(model, torch.nn.Module)
     assert model.sample_rate == 16000
-    for size in (model.scene_embedding_size, model.timestamp_embedding_size):
-        assert type(size) is int
-        assert size == 3072
+    sizes = model.scene_embedding_size, model.timestamp_embedding_size
+    assert sizes == (3584, 3072)
+    assert all(type(size) is int for size in sizes)
+
+
+def test_the_scene_pooling_of_the_paper_is_the_first_part_of_the_default() -> None:
+    plain = load_model(scene_pooling="mean_max")
+    assert plain.scene_embedding_size == 3072
+    audio = noise(24000)[None]
+    assert torch.equal(get_scene_embeddings(audio, plain), get_scene_embeddings(audio, load_model())[:, :3072])
+    with pytest.raises(ConfigError, match="scene_pooling: 'median' is unknown"):
+        load_model(scene_pooling="median")
 
 
 def test_shapes_types_and_times(model: Embedder) -> None:
     audio = torch.stack([noise(24000, seed) for seed in range(3)])
     scenes = get_scene_embeddings(audio, model)
     embeddings, times = get_timestamp_embeddings(audio, model)
-    assert scenes.shape == (3, 3072)
+    assert scenes.shape == (3, 3584)
     assert embeddings.shape == (3, times.shape[1], 3072)
     assert scenes.dtype == embeddings.dtype == torch.float32
     assert times.shape[0] == 3

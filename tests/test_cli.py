@@ -13,6 +13,7 @@ import torch
 
 from selfie_hear import Embedder, get_scene_embeddings, get_timestamp_embeddings
 from selfie_hear.audio import read_audio
+from selfie_hear.pretrained import DEFAULT
 from tests.conftest import noise
 
 COMMAND = Path(sys.executable).with_name("selfie-hear")
@@ -98,8 +99,8 @@ def test_help_shows_revisions() -> None:
 def test_models_lists_the_default(tmp_path: Path) -> None:
     result = run("models", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    for word in ("selfie-open10h", "default", "3072", "6.33 M", "12.8 MB", "CC-BY-4.0"):
-        assert word in result.stdout
+    for row in (("selfie-open10h", "3072", "6.33 M", "12.8 MB"), (DEFAULT, "default", "3584", "3.18 M", "6.5 MB")):
+        assert all(word in result.stdout for word in (*row, "CC-BY-4.0"))
 
 
 @pytest.mark.parametrize(

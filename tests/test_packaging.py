@@ -65,4 +65,4 @@ def test_wheel_embeds_a_file_in_an_empty_folder(wheel: Path, tmp_path: Path, exa
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith(str(site))
     with np.load(empty / "out.npz") as out:
-        assert out["embeddings"].shape == (1, 3072)
+        assert out["embeddings"].shape == (1, 3584)

@@ -63,7 +63,7 @@ def test_save_and_load_gives_the_same_embedding(model: Embedder, release: Path) 
 
 def test_weights_are_in_half_precision_statistics_are_not() -> None:
     weights = load_file(RELEASES[DEFAULT] / "online.safetensors")
-    assert weights["encoder.fc2.weight"].dtype == torch.float16
+    assert weights["encoder.smoothed.fc2.weight"].dtype == torch.float16
     assert weights["encoder.norm1.running_var"].dtype == torch.float32
     assert weights["front_end.mel"].dtype == torch.float32
 

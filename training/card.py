@@ -21,7 +21,7 @@ tags: [audio, audio-embedding, self-supervised, HEAR, SELFIE]
 
 # {name}
 
-An audio encoder: any sound at {rate} Hz to {dim} values, or to {dim} values every {step} ms.
+An audio encoder: any sound at {rate} Hz to {dim} values, or to {frame_dim} values every {step} ms.{order}
 {summary}; encoder {encoder}, after Nguyen, Uhlich, Cardinaux: *Improving
 self-supervised learning for audio representations by feature diversity and decorrelation*. Trained from scratch,
 without labels.
@@ -75,6 +75,10 @@ was not made for that; nor for decisions that affect safety. Sound above {top} H
 """
 
 
+_ORDER = """
+The first {first} of a scene embedding are the mean plus the maximum over its frames; the others tell the order in time
+of some of them (their temporal moment; `load_model(scene_pooling="mean_max")` leaves it out)."""
+
 _RECIPROCAL = """
 {hours:.1f} h of it are, at least in part, under share-alike or GPL terms. We treat weights as statistics of the audio
 and not as an adaptation of it. If your policy sees that otherwise, train the same recipe on the rows of the manifest
@@ -84,7 +88,7 @@ that suit you: `pack` takes a CSV file."""
 def render(
     release: ReleaseConfig,
     source: str,
-    shape: tuple[int, float],
+    shape: tuple[int, int, float],
     data: dict[str, Any],
     rounding: dict[str, float],
     results: Sequence[dict[str, Any]],
@@ -93,7 +97,7 @@ def render(
 
     Args:
         source: what to give to `load_model`.
-        shape: values per embedding, and ms between timestamp embeddings.
+        shape: values per scene and per timestamp embedding, and ms between the latter.
         results: what commands wrote to `--json`, of the kinds linear, regression, knn and hear.
     """
     front_end, training = release.model.front_end, release.training
@@ -123,7 +127,9 @@ def render(
         encoder=release.model.encoder.name,
         source=source,
         dim=shape[0],
-        step=format(shape[1], "g"),
+        frame_dim=shape[1],
+        step=format(shape[2], "g"),
+        order=_ORDER.format(first=shape[1]) if shape[0] > shape[1] else "",
         recipe=training["recipe"],
         results=results_table(results),
         training="\n".join(f"| {key} | {value} |" for key, value in values.items()),

@@ -83,10 +83,10 @@ def export(run: Path, out: Path, licence: str = "CC-BY-4.0", results: Sequence[P
         )
         (partial / "config.json").write_text(json.dumps(to_dict(release), indent=2) + "\n")
         rounding = _write_golden(partial, exact)
-        size = exact["online"].scene_embedding_size
+        sizes = exact["online"].scene_embedding_size, exact["online"].timestamp_embedding_size
         step_ms = 1000 * exact["online"].grid.step / exact["online"].sample_rate
         source = f'name="{out.name}"' if out.parent.resolve() == bundled_folder() else f'"path/to/{out.name}"'
-        (partial / "README.md").write_text(card.render(release, source, (size, step_ms), data, rounding, scores))
+        (partial / "README.md").write_text(card.render(release, source, (*sizes, step_ms), data, rounding, scores))
         for path in partial.iterdir():
             path.chmod(0o644)  # safetensors writes files that only their owner may read
     return Exported(out, rounding)

@@ -35,7 +35,7 @@ def selfie_threepath_open10h() -> TrainConfig:
     return replace(
         selfie_open10h(),
         recipe="selfie_threepath_open10h",
-        model=ModelConfig(encoder=EncoderConfig("three_path_ntt")),
+        model=ModelConfig(encoder=EncoderConfig("three_path_ntt"), scene_pooling="mean_max_moment"),
         objective_options={"decay": 0.99},
         steps=400,
         warmup_steps=40,

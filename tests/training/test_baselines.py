@@ -14,8 +14,9 @@ from torch import Tensor
 from selfie_hear import Embedder, get_scene_embeddings
 from selfie_hear.audio import AudioError
 from selfie_hear.config import FrontEndConfig, ModelConfig
-from selfie_hear.encoders.audio_ntt import AudioNTT
+from selfie_hear.encoders import AudioNTT, ThreePathNTT
 from selfie_hear.frontend import mel_matrix
+from selfie_hear.pretrained import find_release, read_config
 from tests.conftest import noise
 from training.evaluate.baselines import log_mel, untrained
 from training.evaluate.models import HearModel, find_models
@@ -84,8 +85,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def encoder_of(model: Embedder) -> AudioNTT:
-    assert isinstance(model.encoder, AudioNTT)
-    return model.encoder
+    """That of the path which hears the log-mel as it is."""
+    assert isinstance(model.encoder, ThreePathNTT)
+    return model.encoder.plain
 
 
 def statistics(model: Embedder) -> dict[str, Tensor]:
@@ -101,17 +103,19 @@ def seconds(folder: Path) -> Tensor:
     return audio
 
 
-def test_untrained_is_the_default_encoder_initialised_from_the_seed() -> None:
+def test_untrained_is_the_model_of_the_default_release_initialised_from_the_seed() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
     first, again, other = untrained.load_model(), untrained.load_model("", 0), untrained.load_model(seed=1)
     assert torch.equal(before, torch.get_rng_state())
-    assert not first.training and first.config == ModelConfig()
+    default = read_config(find_release()).model
+    assert not first.training and first.config == default
     torch.manual_seed(0)
-    expected = Embedder(ModelConfig()).state_dict()
+    expected = Embedder(default).state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in first.state_dict().items())
     assert all(torch.equal(value, expected[name]) for name, value in again.state_dict().items())
     assert not torch.equal(encoder_of(first).conv1.weight, encoder_of(other).conv1.weight)
+    assert untrained.load_model(release="selfie-open10h").config == ModelConfig()
 
 
 def test_untrained_has_the_statistics_of_the_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +154,7 @@ def test_untrained_has_the_statistics_of_the_folder(folder: Path, monkeypatch: p
 def test_with_its_statistics_every_layer_is_normalised(folder: Path) -> None:
     model = untrained.load_model(str(folder)).train()
     kept = {name: value.clone() for name, value in statistics(model).items()}
-    assert len(kept) == 6
+    assert len(kept) == 18
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = 1.0  # so that the statistics become those of the next batch
@@ -192,7 +196,7 @@ def test_both_run_as_hear_models(folder: Path) -> None:
     expected = get_scene_embeddings(clips, untrained.load_model(str(folder))).numpy()
     np.testing.assert_array_equal(normalised.embed(clips.numpy()), expected)
     found = [model.embed(clips.numpy()) for model in (plain, normalised, seeded)]
-    assert all(rows.shape == (3, 3072) and np.isfinite(rows).all() for rows in found)
+    assert all(rows.shape == (3, 3584) and np.isfinite(rows).all() for rows in found)
     assert not np.allclose(found[0], found[1], atol=0.1) and not np.allclose(found[0], found[2], atol=0.1)
     assert len({plain.digest, normalised.digest, seeded.digest}) == 3
     soundfile.write(folder / "9.wav", np.ones(100) / 2, RATE)

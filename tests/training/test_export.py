@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,18 @@ def test_a_run_without_checkpoint_and_a_failed_export_leave_nothing(run: Path, t
     with pytest.raises(ReportError, match="of kind windows; the model card takes linear, regression, knn and hear"):
         export(run, tmp_path / "mine", results=[tmp_path / "empty" / "windows.json"])
     assert {path.name for path in tmp_path.iterdir()} == {"empty"}
+
+
+def test_the_card_says_what_the_values_are(run: Path, tmp_path: Path) -> None:
+    export(run, tmp_path / "mine")
+    assert (
+        "any sound at 16000 Hz to 32 values, or to 32 values every 40 ms.\n"
+        in (tmp_path / "mine/README.md").read_text()
+    )
+    timed = shutil.copytree(run, tmp_path / "run")
+    config = json.loads((timed / "config.json").read_text())
+    config["model"]["scene_pooling"] = "mean_max_moment"
+    (timed / "config.json").write_text(json.dumps(config))
+    export(timed, tmp_path / "timed")
+    card = (tmp_path / "timed" / "README.md").read_text()
+    assert "any sound at 16000 Hz to 64 values, or to 32 values every 40 ms.\nThe first 32 of a scene" in card

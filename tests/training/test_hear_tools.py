@@ -16,6 +16,7 @@ import pytest
 import soundfile
 
 from selfie_hear.audio import read_audio
+from selfie_hear.pretrained import DEFAULT
 from training.evaluate.hear.environment import DONE, HearEnvironment, prepare_environment
 from training.evaluate.hear.run import run_hear, window_grid
 from training.evaluate.hear.tools import HearError
@@ -115,7 +116,7 @@ def _write_tables(
 
 
 def test_scores_of_a_release(environment: HearEnvironment, tasks: Path, tmp_path: Path) -> None:
-    specs, said = find_models("selfie-open10h"), []
+    specs, said = find_models(DEFAULT), []
     result = run_hear(specs, tasks, tmp_path / "out", "faster", environment, 2, report=said.append)
     assert (result["kind"], result["grid"], result["grid_points"]) == ("hear", "faster", 2)
     names = [spec.name for spec in specs]
@@ -130,7 +131,7 @@ def test_scores_of_a_release(environment: HearEnvironment, tasks: Path, tmp_path
     # heareval would have taken the embeddings of the one for those of the other.
     kept = sorted((tmp_path / "out" / "embeddings").glob("*/sounds-*/*/sounds/fold00/dog_0.wav.embedding.npy"))
     online, target = (np.load(path) for path in kept)
-    assert online.shape == target.shape == (3072,) and not np.allclose(online, target)
+    assert online.shape == target.shape == (3584,) and not np.allclose(online, target)
     assert json.loads((tmp_path / "out" / "scores.json").read_text()) == result
     assert (tmp_path / "out" / "scores.csv").read_text().count("\n") == 7
     assert "| sounds | top1_acc | " in (tmp_path / "out" / "scores.md").read_text()
@@ -144,7 +145,7 @@ def test_scores_of_a_release(environment: HearEnvironment, tasks: Path, tmp_path
     assert [text.partition(": ")[2] for text in said][:-1] == ["sounds: predictions"]  # another grid, but no embedding
 
     # Killed while it embedded and while it predicted.
-    (place,) = (tmp_path / "out" / "embeddings").glob("selfie-open10h_online-*/sounds-*")
+    (place,) = (tmp_path / "out" / "embeddings").glob(f"{DEFAULT}_online-*/sounds-*")
     for path in place.glob("scores-*"):
         path.unlink()
     (embedded_task,) = place.glob("*/sounds")
@@ -169,7 +170,7 @@ def test_scores_of_others(environment: HearEnvironment, foreign: str, tasks: Pat
 
 
 def test_windows(environment: HearEnvironment, tasks: Path, tmp_path: Path) -> None:
-    spec = find_models("selfie-open10h")[0]
+    spec = find_models(DEFAULT)[0]
     result = window_grid([spec], tasks, tmp_path / "out", [100, 500], "faster", environment, 1)
     assert result["kind"] == "windows"
     seen = [(row["model"], row["task"], row["window_ms"], row["metric"]) for row in result["rows"]]

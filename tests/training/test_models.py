@@ -54,7 +54,7 @@ def test_the_branches_of_a_release_are_two_models() -> None:
     for model, branch in zip(models, BRANCHES, strict=True):
         expected = selfie_hear.get_scene_embeddings(clip, selfie_hear.load_model(branch=branch))
         np.testing.assert_array_equal(model.embed(CLIPS[:1]), expected.numpy())
-        assert (model.sample_rate, model.size, model.name) == (16000, 3072, f"{DEFAULT} {branch}")
+        assert (model.sample_rate, model.size, model.name) == (16000, 3584, f"{DEFAULT} {branch}")
 
 
 def test_modules_as_the_command_line_names_them(name: str) -> None:

@@ -1,4 +1,4 @@
-"""The default encoder as it is initialised, with the normalisation statistics of real audio: a strong baseline."""
+"""A release's model as it is initialised, with the normalisation statistics of real audio: a strong baseline."""
 
 from __future__ import annotations
 
@@ -8,28 +8,31 @@ import torch
 
 from selfie_hear import Embedder, get_scene_embeddings, get_timestamp_embeddings
 from selfie_hear.audio import read_audio
-from selfie_hear.config import ModelConfig
 from selfie_hear.corpus import find_files
+from selfie_hear.pretrained import DEFAULT, find_release, read_config
 
 __all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 
 CLIPS, BATCH = 256, 32
 
 
-def load_model(model_file_path: str = "", seed: int = 0) -> Embedder:
-    """The encoder initialised from `seed`.
+def load_model(model_file_path: str = "", seed: int = 0, release: str = DEFAULT) -> Embedder:
+    """The model of a release, initialised from `seed`.
 
     Args:
         model_file_path: a folder of audio. BatchNorm gets the statistics of a second from each of up to 256 of its
             files; no label is used. Without them the encoder is a weaker baseline than it need be. "": not done.
         seed: of the weights.
+        release: its name or folder.
 
     Raises:
         AudioError: no audio there, or a file that cannot be read.
+        ReleaseError: no such release.
     """
+    model = read_config(find_release(release)).model
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        embedder = Embedder(ModelConfig())
+        embedder = Embedder(model)
     if model_file_path:
         _gather_statistics(embedder, Path(model_file_path))
     return embedder.eval()
