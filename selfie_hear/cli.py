@@ -62,13 +62,13 @@ def embed(
     embedder = _load(model, branch, device)
     if window is not None:
         embedder.timestamp_window_ms = window
-    with open_table(out, embedder.scene_embedding_size, timestamps) as table, _progress(len(files)) as report:
+    size = embedder.timestamp_embedding_size if timestamps else embedder.scene_embedding_size
+    with open_table(out, size, timestamps) as table, _progress(len(files)) as report:
         unread = embed_files(Listener(embedder, report), files, table, timestamps)
     for failure in (*failures, *unread):
         _complain(f"not embedded: {failure}")
     kept = len(files) - len(unread)
     if kept:
-        size = embedder.scene_embedding_size
         notes.print(f"{printable(out)}: {table.rows} embeddings of {kept} files, {size} values each", soft_wrap=True)
     if failures or unread:
         raise typer.Exit(1)

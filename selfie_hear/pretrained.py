@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from selfie_hear.config import FORMAT_VERSION, ConfigError, ReleaseConfig, from_dict
 from selfie_hear.embedder import Embedder
 
-DEFAULT = "selfie-threepath-open10h"
+DEFAULT = "selfie3-open10h"
 BRANCHES = ("online", "target")
 HUB_PREFIX = "hf-hub:"
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")

@@ -69,6 +69,6 @@ def test_names_that_are_not_text_reach_the_table(tmp_path: Path, tiny: Embedder)
     soundfile.write(os.fsencode(tmp_path / "in") + b"/\xff.wav", noise(3000).numpy(), 16000)
     files, _ = find_files([str(tmp_path / "in")])
     for extension in (".npz", ".csv", ".parquet"):
-        with open_table(tmp_path / f"out{extension}", tiny.scene_embedding_size, True) as table:
+        with open_table(tmp_path / f"out{extension}", tiny.timestamp_embedding_size, True) as table:
             assert embed_files(Listener(tiny, lambda *_: None), files, table, True) == []
     assert "\\xff.wav" in (tmp_path / "out.csv").read_text()

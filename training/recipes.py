@@ -30,11 +30,11 @@ def selfie_open10h() -> TrainConfig:
     )
 
 
-def selfie_threepath_open10h() -> TrainConfig:
+def selfie3_open10h() -> TrainConfig:
     """What the default weights were trained with: an encoder of three spectrograms; half an hour on two cores."""
     return replace(
         selfie_open10h(),
-        recipe="selfie_threepath_open10h",
+        recipe="selfie3_open10h",
         model=ModelConfig(encoder=EncoderConfig("three_path_ntt"), scene_pooling="mean_max_moment"),
         objective_options={"decay": 0.99},
         steps=400,
@@ -63,7 +63,7 @@ def tiny() -> TrainConfig:
 
 
 RECIPES: dict[str, Callable[[], TrainConfig]] = {
-    recipe.__name__: recipe for recipe in (selfie, selfie_open10h, selfie_threepath_open10h, tiny)
+    recipe.__name__: recipe for recipe in (selfie, selfie_open10h, selfie3_open10h, tiny)
 }
 
 
