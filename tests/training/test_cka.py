@@ -121,8 +121,8 @@ def test_layers_of_encoders_within_an_encoder() -> None:
     audio = 0.1 * torch.randn(2, 3000, generator=torch.Generator().manual_seed(0))
     model = tiny_embedder(TINY[1])
     found = layers_of(model, audio)
-    plain, relative = [f"plain.{name}" for name in AUDIO_NTT[:3]], [f"relative.{name}" for name in AUDIO_NTT[:-1]]
-    assert list(found) == [*plain, *relative, "output"]
+    local = [f"{path}.{name}" for path in ("plain", "relative") for name in AUDIO_NTT[:3]]
+    assert list(found) == [*local, *(f"smoothed.{name}" for name in AUDIO_NTT[:-1]), "output"]
     assert not any(module.training or module._forward_hooks for module in model.modules())
 
 
