@@ -171,7 +171,7 @@ def _run(jobs: list[_Job], workers: int) -> Iterator[_Job]:
             text = "a process was killed while it packed, perhaps for lack of memory; the same call goes on from there"
             raise PackError(text) from error
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)  # and wait for those that run, or they would write into the next call
             raise
 
 
