@@ -57,7 +57,8 @@ class Embedder(nn.Module):
         self.config = config
         self.front_end = LogMel(config.front_end)
         self.encoder = build_encoder(config.encoder, config.front_end.n_mels)
-        self.grid = FrameGrid.of(config.front_end, self.encoder.stride, self.encoder.context, self.encoder.reach)
+        encoder = self.encoder
+        self.grid = FrameGrid.of(config.front_end, encoder.stride, encoder.context, encoder.reach, encoder.unit)
         self.timestamp_window_ms = config.timestamp_window_ms
         self.scene_pooling = config.scene_pooling
         self.sample_rate = config.front_end.sample_rate
@@ -117,22 +118,22 @@ class Embedder(nn.Module):
     def _pieces(self, blocks: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """`frames` with the energy of each, `(B, t)`."""
         heard: _Heard | None = None
-        done = 0
+        done, chunk = 0, self.grid.whole_units(CHUNK)  # so that no unit is encoded for two chunks
         for block in blocks:
             if heard is None:
                 heard = _Heard(block)
             else:
                 heard.audio = torch.cat([heard.audio, block], dim=1)
-            while heard.total >= self.grid.samples_to_emit(done + CHUNK):
-                yield self._encode(heard, done, done + CHUNK, None)
-                done += CHUNK
-                heard.forget(self.grid.samples_behind(done - CHUNK, done)[0])  # the last chunk may reach back that far
+            while heard.total >= self.grid.samples_to_emit(done + chunk):
+                yield self._encode(heard, done, done + chunk, None)
+                done += chunk
+                heard.forget(self.grid.samples_behind(done - chunk, done)[0])  # the last chunk may reach back that far
         if heard is None or heard.total == 0:
             raise ValueError("no audio to embed: zero samples")
         count, mels = self.grid.frames(heard.total), self.grid.mel_frames(heard.total)
         while done < count:
-            stop = min(done + CHUNK, count)
-            start = max(0, stop - CHUNK)  # as long as the others: matrix kernels for fewer rows round differently
+            stop = min(done + chunk, count)
+            start = max(0, stop - chunk)  # as long as the others: matrix kernels for fewer rows round differently
             frames, energy = self._encode(heard, start, stop, mels)
             yield frames[:, done - start :], energy[:, done - start :]
             done = stop

@@ -25,10 +25,11 @@ class FrameGrid:
     stride: int  # mel frames per output frame
     context: int  # mel frames that the encoder sees on each side of an output frame
     reach: int = 0  # mel frames on each side of these that its preparation sees
+    unit: int = 1  # mel frames; what the encoder is given begins at a multiple of it
 
     @classmethod
-    def of(cls, config: FrontEndConfig, stride: int, context: int, reach: int = 0) -> FrameGrid:
-        return cls(config.sample_rate, config.hop_length, config.win_length, stride, context, reach)
+    def of(cls, config: FrontEndConfig, stride: int, context: int, reach: int = 0, unit: int = 1) -> FrameGrid:
+        return cls(config.sample_rate, config.hop_length, config.win_length, stride, context, reach, unit)
 
     @property
     def step(self) -> int:
@@ -73,15 +74,20 @@ class FrameGrid:
 
         `total` is the clip's number of mel frames, or None while its end is not known.
         """
-        return self._widened(self.stride * start, self.stride * stop, self.context, total)
+        hi = -(-(self.stride * stop + self.context) // self.unit) * self.unit
+        hi = hi if total is None else min(hi, total)
+        # At the end of the clip `hi` may be within a unit: the last `unit` frames are given all the same.
+        lo = max(0, min(self.stride * start - self.context, hi - self.unit))
+        return lo // self.unit * self.unit, hi
 
     def seen_span(self, lo: int, hi: int, total: int | None) -> tuple[int, int]:
         """Mel frames that the preparation of the mel frames `[lo, hi)` sees."""
-        return self._widened(lo, hi, self.reach, total)
+        return max(0, lo - self.reach), hi + self.reach if total is None else min(hi + self.reach, total)
 
-    @staticmethod
-    def _widened(lo: int, hi: int, by: int, total: int | None) -> tuple[int, int]:
-        return max(0, lo - by), hi + by if total is None else min(hi + by, total)
+    def whole_units(self, frames: int) -> int:
+        """The least number of output frames, `frames` or more, that is made of whole units."""
+        step = max(1, self.unit // self.stride)
+        return -(-frames // step) * step
 
     def sample_span(self, lo: int, hi: int) -> tuple[int, int]:
         """Samples `[first, last)` that the mel frames `[lo, hi)` see; below 0 and beyond the clip is silence."""

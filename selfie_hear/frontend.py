@@ -39,8 +39,8 @@ class LogMel(nn.Module):
 
     def __init__(self, config: FrontEndConfig) -> None:
         super().__init__()
-        if config.win_length != config.n_fft:
-            raise ConfigError(f"front_end: win_length {config.win_length} must equal n_fft {config.n_fft}")
+        if not 0 < config.win_length <= config.n_fft:
+            raise ConfigError(f"front_end: need 0 < win_length <= n_fft, got {config.win_length} and {config.n_fft}")
         if not 0 <= config.f_min < config.f_max <= config.sample_rate / 2:
             raise ConfigError(
                 f"front_end: need 0 <= f_min < f_max <= {config.sample_rate / 2} Hz, "
@@ -53,7 +53,7 @@ class LogMel(nn.Module):
     def forward(self, audio: Tensor) -> Tensor:
         """`(B, N)` samples to `(B, 1, n_mels, T)`, T = 1 + (N - win_length) // hop_length."""
         spans = audio.unfold(-1, self.config.win_length, self.config.hop_length)
-        spectrum = torch.fft.rfft(spans * self.window)
+        spectrum = torch.fft.rfft(spans * self.window, n=self.config.n_fft)
         power = spectrum.real.square() + spectrum.imag.square()
         mel: Tensor = power @ self.mel
         return (mel + self.config.log_offset).log().transpose(1, 2).unsqueeze(1)

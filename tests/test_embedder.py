@@ -7,8 +7,8 @@ import torch
 
 import selfie_hear.embedder as module
 from selfie_hear import Embedder
-from selfie_hear.config import ConfigError
-from tests.conftest import TINY, noise, tiny_embedder
+from selfie_hear.config import ConfigError, EncoderConfig, ModelConfig
+from tests.conftest import MELS, TINY, noise, tiny_embedder
 
 
 @pytest.fixture(params=TINY, ids=lambda model: model.encoder.name)
@@ -50,6 +50,16 @@ def test_chunks_of_any_size_agree(tiny: Embedder, monkeypatch: pytest.MonkeyPatc
 def test_blocks_do_not_show(model: Embedder, block: int) -> None:
     audio = noise(16000 * 25 + 77)[None]
     assert torch.equal(frames(model, list(audio.split(block, 1))), frames(model, [audio]))
+
+
+def test_no_segment_is_heard_for_two_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"channels": [4, 4, 4], "heads": [1, 1, 1], "segment": 96}
+    embedder = tiny_embedder(ModelConfig(MELS, EncoderConfig("cvt", options)))
+    heard = []
+    embedder.encoder.stages[0].register_forward_hook(lambda *_: heard.append(1))
+    monkeypatch.setattr(module, "CHUNK", 16)  # two thirds of a segment
+    frames(embedder, [noise(160 * 96 * 3)[None]])
+    assert len(heard) == 3
 
 
 def test_every_length_up_to_a_second_is_whole_and_finite(tiny: Embedder) -> None:

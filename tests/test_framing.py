@@ -61,3 +61,18 @@ def test_spans_by_hand() -> None:
     assert GRID.sample_span(0, 1) == (-512, 512)
     assert GRID.sample_span(36, 84) == (36 * 160 - 512, 83 * 160 + 512)
     assert GRID.samples_to_emit(20) == 83 * 160 + 512
+
+
+def test_spans_of_whole_units_by_hand() -> None:
+    grid = FrameGrid.of(FrontEndConfig(), stride=4, context=0, unit=64)
+    assert grid.mel_span(0, 5, None) == (0, 64)
+    assert grid.mel_span(17, 40, None) == (64, 192)
+    assert grid.mel_span(17, 40, 170) == (64, 170)
+    assert grid.mel_span(33, 40, 170) == (64, 170)  # the last 64 mel frames are in it
+    assert grid.mel_span(0, 5, 21) == (0, 21)
+    assert grid.samples_to_emit(17) == 127 * 160 + 512
+    assert [grid.whole_units(frames) for frames in (1, 16, 17)] == [16, 16, 32]
+    assert GRID.whole_units(7) == 7
+    convolution = FrameGrid.of(FrontEndConfig(), stride=4, context=20, unit=16)
+    assert convolution.mel_span(10, 12, None) == (16, 80)
+    assert convolution.mel_span(10, 12, 60) == (16, 60)

@@ -10,15 +10,20 @@ from pathlib import Path
 # Each module may import those on lower floors only.
 FLOORS = {
     "selfie_hear.config": 0,
-    "selfie_hear.framing": 1, "selfie_hear.moment": 1, "selfie_hear.frontend": 1, "selfie_hear.pooling": 1,
-    "selfie_hear.audio": 1, "selfie_hear.tables": 1, "selfie_hear.encoders.dropout": 1, "selfie_hear.encoders.base": 1,
-    "selfie_hear.encoders.audio_ntt": 2, "selfie_hear.encoders.three_path_ntt": 3, "selfie_hear.encoders": 4,
+    "selfie_hear.framing": 1, "selfie_hear.frontend": 1, "selfie_hear.pooling": 1,
+    "selfie_hear.moment": 1, "selfie_hear.audio": 1,
+    "selfie_hear.tables": 1, "selfie_hear.encoders.dropout": 1, "selfie_hear.encoders.base": 1,
+    "selfie_hear.encoders.input_norm": 1, "selfie_hear.encoders.transformers_extra": 1,
+    "selfie_hear.encoders.audio_ntt": 2, "selfie_hear.encoders.strided": 2, "selfie_hear.encoders.three_path_ntt": 3,
+    "selfie_hear.encoders.clstm": 3, "selfie_hear.encoders.cvt": 3, "selfie_hear.encoders.efficientnet_b0": 3,
+    "selfie_hear.encoders.resnet50": 3, "selfie_hear.encoders.resnetish34": 3, "selfie_hear.encoders": 4,
     "selfie_hear.precision": 1, "selfie_hear.embedder": 5,
     "selfie_hear.pretrained": 6, "selfie_hear.api": 7, "selfie_hear.corpus": 8,
     "selfie_hear": 9, "selfie_hear.cli": 10,
 }  # fmt: skip
 OPTIONAL = {
-    "huggingface_hub", "librosa", "matplotlib", "pyarrow", "rich", "sklearn", "tensorboard", "torchaudio", "typer",
+    "huggingface_hub", "librosa", "matplotlib", "pyarrow", "rich", "sklearn", "tensorboard", "torchaudio",
+    "transformers", "typer",
 }  # fmt: skip
 
 

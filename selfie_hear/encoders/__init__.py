@@ -7,11 +7,27 @@ import inspect
 from selfie_hear.config import ConfigError, EncoderConfig
 from selfie_hear.encoders.audio_ntt import AudioNTT
 from selfie_hear.encoders.base import Encoder
+from selfie_hear.encoders.clstm import CLSTM
+from selfie_hear.encoders.cvt import CvT
+from selfie_hear.encoders.efficientnet_b0 import EfficientNetB0
+from selfie_hear.encoders.resnet50 import ResNet50
+from selfie_hear.encoders.resnetish34 import ResNetish34
 from selfie_hear.encoders.three_path_ntt import ThreePathNTT
 
-ENCODERS: dict[str, type[Encoder]] = {"audio_ntt": AudioNTT, "three_path_ntt": ThreePathNTT}
+ENCODERS: dict[str, type[Encoder]] = {
+    "audio_ntt": AudioNTT,
+    "clstm": CLSTM,
+    "cvt": CvT,
+    "efficientnet_b0": EfficientNetB0,
+    "resnet50": ResNet50,
+    "resnetish34": ResNetish34,
+    "three_path_ntt": ThreePathNTT,
+}
 
-__all__ = ["ENCODERS", "AudioNTT", "Encoder", "ThreePathNTT", "build_encoder"]
+__all__ = [
+    "CLSTM", "ENCODERS", "AudioNTT", "CvT", "EfficientNetB0", "Encoder", "ResNet50", "ResNetish34", "ThreePathNTT",
+    "build_encoder",
+]  # fmt: skip
 
 
 def build_encoder(config: EncoderConfig, n_mels: int) -> Encoder:
@@ -31,7 +47,7 @@ def build_encoder(config: EncoderConfig, n_mels: int) -> Encoder:
         )
     try:
         return kind(n_mels=n_mels, **config.options)
-    except TypeError as error:
-        raise ConfigError(
-            f"encoder {config.name!r}: options of a wrong type in {dict(config.options)}: {error}"
-        ) from error
+    except ConfigError:
+        raise
+    except (TypeError, ValueError, RuntimeError) as error:  # of the library, about a size or a type
+        raise ConfigError(f"encoder {config.name!r}: wrong options {dict(config.options)}: {error}") from error

@@ -16,6 +16,9 @@ class Encoder(nn.Module, ABC):
         context: mel frames that an output frame sees on each side of its own; a multiple of `stride`.
         reach: mel frames on each side of its own that `prepare` sees, as far as the clip has them; a multiple of
             `stride`.
+        unit: what `encode` is given begins at a multiple of `unit` mel frames of the clip, ends at another or with
+            the clip, and in that case holds the last `unit` frames of the clip if it has as many; 1, or a multiple
+            of `stride`.
         timed: values whose order in time a scene embedding can tell ("mean_max_moment").
     """
 
@@ -23,6 +26,7 @@ class Encoder(nn.Module, ABC):
     stride: int
     context: int
     reach: int = 0
+    unit: int = 1
     timed: slice = slice(None)
 
     def forward(self, mel: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from selfie_hear import Embedder, get_timestamp_embeddings
 from selfie_hear.config import EncoderConfig, FrontEndConfig, ModelConfig
 from selfie_hear.encoders import ENCODERS, Encoder
-from tests.conftest import TINY, tiny_embedder
+from tests.conftest import MELS, TINY, noise, tiny_embedder
 from tests.training.test_finetune import make_release, make_task
 from training.evaluate.cka import layers_cka, layers_of, linear_cka
 from training.evaluate.tasks import SceneTask, TaskError
@@ -158,6 +158,21 @@ def odd(monkeypatch: pytest.MonkeyPatch) -> Embedder:
     monkeypatch.setitem(ENCODERS, "odd", Odd)
     torch.manual_seed(0)
     return Embedder(ModelConfig(FrontEndConfig(n_mels=8), EncoderConfig("odd"))).eval()
+
+
+def test_layers_of_an_encoder_that_hears_segments_are_means_over_them() -> None:
+    options = {"channels": [4, 4, 4], "heads": [1, 1, 1], "segment": 64}
+    model = tiny_embedder(ModelConfig(MELS, EncoderConfig("cvt", options)))
+    given: list[Tensor] = []
+    hook = model.encoder.get_submodule("stages.1").register_forward_hook(lambda _m, _i, out: given.append(out))
+    clip = noise(160 * 64 * 3)[None]
+    model(clip)
+    hook.remove()
+    assert len(given) == 3
+    layers = layers_of(model, clip)
+    assert list(layers) == ["norm0", "stages.0", "stages.1", "stages.2", "output"]
+    expected = torch.stack([part.mean(3).flatten(1) for part in given]).mean(0)
+    torch.testing.assert_close(layers["stages.1"], expected)
 
 
 def test_of_any_encoder_only_what_can_be_told_by_clip(odd: Embedder) -> None:

@@ -129,9 +129,10 @@ def _batches(paths: list[Path], embedder: Embedder, seconds: float) -> Iterator[
 def layers_of(embedder: Embedder, audio: Tensor) -> dict[str, Tensor]:
     """What each layer gives for clips, averaged over time.
 
-    A layer is a child module of the encoder that runs once and whose output has a row for each clip; its name is the
-    child's; a list of modules, or an encoder within, counts as its members, and dropout, which does nothing here, is
-    none. The last is `output`: the encoder's frames. Time is the axis that grows with the clip.
+    A layer is a child module of the encoder that runs once (or once for each segment, where an encoder hears a clip in
+    segments) and whose output has a row for each clip; its name is the child's; a list of modules, or an encoder
+    within, counts as its members, and dropout, which does nothing here, is none. The last is `output`: the encoder's
+    frames. Time is the axis that grows with the clip.
 
     Of `audio_ntt` these are norm0, norm1, norm2, fc1, fc2 and output. In eval mode it folds norm1 and norm2 into the
     convolutions before them, and neither is called; so the encoder, not its children, is told that it trains, which
@@ -153,19 +154,24 @@ def layers_of(embedder: Embedder, audio: Tensor) -> dict[str, Tensor]:
         mel = embedder.front_end(nn.functional.pad(audio, (-before, max(0, end - audio.shape[1])))[:, : end - before])
         found: dict[str, Tensor] = {}
         short, long = (
-            {name: given.shape for name, given in _observe(encoder, mel[:1, ..., :1].repeat(1, 1, 1, frames))}
+            {
+                name: given[0].shape
+                for name, given in _observe(encoder, mel[:1, ..., :1].repeat(1, 1, 1, frames))
+                if len(given) == 1
+            }
             for frames in (4 * encoder.stride, 8 * encoder.stride)
         )
         for name, given in _observe(encoder, mel):
             if name not in short or name not in long or len(short[name]) != len(long[name]) or long[name][0] != 1:
                 continue
-            times = [axis for axis in range(1, given.ndim) if short[name][axis] != long[name][axis]]
-            found[name] = (given.mean(times) if times else given).flatten(1)
+            times = [axis for axis in range(1, len(long[name])) if short[name][axis] != long[name][axis]]
+            means = [(part.mean(times) if times else part).flatten(1) for part in given]
+            found[name] = torch.stack(means).mean(0)
     return found
 
 
-def _observe(encoder: Encoder, mel: Tensor) -> list[tuple[str, Tensor]]:
-    """Layers that run once with what they give, and the output."""
+def _observe(encoder: Encoder, mel: Tensor) -> list[tuple[str, list[Tensor]]]:
+    """Layers with what they give each time they run, and the output."""
     plain, output = _run(encoder, mel)
     encoders = [module for module in encoder.modules() if isinstance(module, Encoder)]
     for module in encoders:
@@ -176,10 +182,10 @@ def _observe(encoder: Encoder, mel: Tensor) -> list[tuple[str, Tensor]]:
         for module in encoders:
             module.training = False
     close = same.shape == output.shape and torch.allclose(same, output, rtol=1e-3, atol=1e-4)
-    return [*(unfolded if close else plain), (OUTPUT, output)]
+    return [*(unfolded if close else plain), (OUTPUT, [output])]
 
 
-def _run(encoder: Encoder, mel: Tensor) -> tuple[list[tuple[str, Tensor]], Tensor]:
+def _run(encoder: Encoder, mel: Tensor) -> tuple[list[tuple[str, list[Tensor]]], Tensor]:
     calls: dict[str, list[Any]] = {}
 
     def keep(name: str) -> Any:
@@ -191,8 +197,12 @@ def _run(encoder: Encoder, mel: Tensor) -> tuple[list[tuple[str, Tensor]], Tenso
     finally:
         for hook in hooks:
             hook.remove()
-    once = [(name, given[0]) for name, given in calls.items() if len(given) == 1]
-    return [(name, given) for name, given in once if isinstance(given, Tensor) and given.ndim > 1], output
+    tensors = [
+        (name, given)
+        for name, given in calls.items()
+        if all(isinstance(part, Tensor) and part.ndim > 1 for part in given)
+    ]
+    return tensors, output
 
 
 def _children(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
