@@ -9,31 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfie_hear.config import ConfigError, ModelConfig, from_dict, to_dict
+from training.augment.config import AugmentConfig
 from training.corpus.crops import SamplingConfig
 
 WATCHING = frozenset(["log_every", "checkpoint_every", "keep_checkpoints"])  # may change when a run is resumed
 FIXED = ("recipe", "init")  # said by the command itself
-
-
-@dataclass(frozen=True)
-class AugmentConfig:
-    """Strengths of the augmentations; SELFIE section 2.2."""
-
-    crop_scale: tuple[float, float] = (0.6, 1.5)  # area of the random resize crop, relative to the input
-    crop_aspect: tuple[float, float] = (0.75, 1.33)  # its width to height
-    crop_canvas: tuple[float, float] = (1.0, 1.5)  # height and width that it is taken from, relative to the input
-    background_share: float = 0.2  # largest share of another clip
-    fader_gain: float = 1.0  # largest gain at either end, log-mel units
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.background_share < 1:
-            raise ConfigError(f"augment.background_share: must be in [0, 1), got {self.background_share}")
-        if min(self.crop_canvas) <= 0:
-            raise ConfigError(f"augment.crop_canvas: must be positive, got {self.crop_canvas}")
-        for name in ("crop_scale", "crop_aspect"):
-            low, high = getattr(self, name)
-            if not 0 < low <= high:
-                raise ConfigError(f"augment.{name}: expected 0 < low <= high, got {low}, {high}")
 
 
 @dataclass(frozen=True)
@@ -44,7 +24,7 @@ class TrainConfig:
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     objective: str = "selfie"
     objective_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    augment: AugmentConfig = AugmentConfig()
+    augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
     sampling: SamplingConfig = dataclasses.field(default_factory=SamplingConfig)
     crop_seconds: float = 0.95
     batch: int = 512  # of all processes together
