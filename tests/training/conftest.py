@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from training.corpus.extraction import extract
 from training.corpus.pack import pack
 
 RATE = 16000
@@ -31,4 +32,12 @@ def packed(audio_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """The same clips as a pack; one for all tests, which only read it."""
     out = tmp_path_factory.mktemp("packs") / "chords"
     pack([audio_folder], out, RATE, workers=1)
+    return out
+
+
+@pytest.fixture(scope="session")
+def targets(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """openSMILE's values of its crops of 0.95 s; one for all tests, which only read it."""
+    out = tmp_path_factory.mktemp("targets") / "compare"
+    extract(packed, out, workers=1, part=5)
     return out

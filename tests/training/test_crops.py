@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from selfie_hear.config import ConfigError
 from training.corpus import crops as crops_module
@@ -48,7 +49,8 @@ def crops_of(folder: Path, batch: int = BATCH, seed: int = 0, margin: int = MARG
 
 
 def read_all(crops: Crops, step: int) -> np.ndarray:
-    return crops.read(step, np.arange(crops.batch))
+    audio: np.ndarray = crops.read(step, np.arange(crops.batch)).audio.numpy()
+    return audio
 
 
 def source_of(row: np.ndarray) -> tuple[int, int]:
@@ -70,8 +72,23 @@ def counts(*each: int) -> Counter[int]:
 @pytest.mark.parametrize("views", [1, 2])
 def test_a_batch_has_views_of_rows_of_a_crop_and_two_margins(folder: Path, views: int) -> None:
     batch = crops_of(folder, crops_per_clip=views).read(0, np.array([3, 0, 1]))
-    assert batch.shape == (views, 3, MARGIN + CROP + MARGIN)
-    assert batch.dtype == np.int16
+    assert batch.audio.shape == (views, 3, MARGIN + CROP + MARGIN)
+    assert (batch.audio.dtype, batch.clips.dtype) == (torch.int16, torch.int64)
+
+
+def test_a_batch_says_which_clip_of_the_pack_each_row_is_of(folder: Path) -> None:
+    crops = crops_of(folder)
+    for step in range(2 * EPOCH):
+        batch = crops.read(step, np.array([3, 0, 1]))
+        assert batch.clips.tolist() == [source_of(row)[0] for row in batch.audio[0].numpy()]
+
+
+def test_parts_of_a_batch_are_its_rows_in_order(folder: Path) -> None:
+    batch = crops_of(folder, crops_per_clip=2).read(0, np.arange(4))
+    parts = batch.parts(2)
+    assert [part.audio.shape[:2] for part in parts] == [(2, 2), (2, 2)]
+    assert torch.equal(torch.cat([part.audio for part in parts], dim=1), batch.audio)
+    assert torch.equal(torch.cat([part.clips for part in parts]), batch.clips)
 
 
 @pytest.mark.parametrize("margin", [0, MARGIN, 500])
@@ -96,9 +113,9 @@ def test_every_crop_and_its_margins_are_what_the_clip_holds_there(folder: Path, 
 def test_rows_are_the_same_whoever_reads_them(folder: Path, rows: list[int], views: int) -> None:
     crops = crops_of(folder, crops_per_clip=views)
     for step in (0, 1, 2, 3, 1000):
-        assert np.array_equal(
-            crops_of(folder, crops_per_clip=views).read(step, np.array(rows, int)), read_all(crops, step)[:, rows]
-        )
+        some, all_rows = crops_of(folder, crops_per_clip=views).read(step, np.array(rows, int)), np.arange(BATCH)
+        assert np.array_equal(some.audio.numpy(), read_all(crops, step)[:, rows])
+        assert torch.equal(some.clips, crops.read(step, all_rows).clips[rows])
 
 
 def test_a_crop_starts_at_every_place_equally_often(folder: Path) -> None:

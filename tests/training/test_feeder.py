@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.corpus.crops import Crops
+from training.corpus.crops import Batch, Crops
 from training.corpus.feeder import Feeder
 
 CPU = torch.device("cpu")
@@ -25,16 +25,21 @@ class Reader:
         self.seconds, self.broken = seconds, broken
         self.steps: list[int] = []
 
-    def read(self, step: int, rows: np.ndarray) -> np.ndarray:
+    def read(self, step: int, rows: np.ndarray) -> Batch:
         self.steps.append(step)
         time.sleep(self.seconds)
         if step == self.broken:
             raise OSError(f"batch {step} cannot be read")
-        return np.full((1, len(rows), 5), step, np.int16)
+        audio = torch.full((1, len(rows), 5), step, dtype=torch.int16)
+        return Batch(audio, torch.from_numpy(rows), torch.empty(1, len(rows), 0))
 
 
 def feeder(reader: Reader, step: int = 0, threads: int = 2, ahead: int = 4) -> Feeder:
     return Feeder(cast(Crops, reader), ROWS, CPU, step, threads, ahead)
+
+
+def equal(here: Batch, there: Batch) -> bool:
+    return all(torch.equal(mine, theirs) for mine, theirs in zip(here, there, strict=True))
 
 
 def feeders_threads() -> list[threading.Thread]:
@@ -48,21 +53,21 @@ def test_batches_are_those_of_the_crops_in_order_from_a_step_on(packed: Path, th
     with Feeder(Crops(packed, 8000, 512, 4, 0), ROWS, CPU, step, threads, ahead=9) as source:
         batches = [source.next() for _ in range(20)]
     for number, batch in enumerate(batches):
-        assert batch.dtype == torch.int16
-        assert batch.device == CPU
-        assert batch.shape == (1, 2, 8000 + 2 * 512)
-        assert np.array_equal(batch.numpy(), crops.read(step + number, ROWS))
+        assert batch.audio.dtype == torch.int16
+        assert batch.audio.device == CPU
+        assert batch.audio.shape == (1, 2, 8000 + 2 * 512)
+        assert equal(batch, crops.read(step + number, ROWS))
 
 
 def test_batches_that_are_ready_in_another_order_are_given_in_theirs() -> None:
     class Uneven(Reader):
-        def read(self, step: int, rows: np.ndarray) -> np.ndarray:
+        def read(self, step: int, rows: np.ndarray) -> Batch:
             time.sleep(0.01 * (step % 4 == 0))
             return super().read(step, rows)
 
     reader = Uneven()
     with feeder(reader, threads=4) as source:
-        assert [int(source.next()[0, 0, 0]) for _ in range(20)] == list(range(20))
+        assert [int(source.next().audio[0, 0, 0]) for _ in range(20)] == list(range(20))
     assert reader.steps != sorted(reader.steps)
 
 
@@ -82,7 +87,7 @@ def test_no_more_is_read_than_is_kept_ready() -> None:
 def test_what_goes_wrong_in_reading_is_raised_where_the_batch_is_asked_for(threads: int) -> None:
     with pytest.raises(OSError, match="batch 3 cannot be read"), feeder(Reader(broken=3), threads=threads) as source:
         for step in range(3):
-            assert int(source.next()[0, 0, 0]) == step
+            assert int(source.next().audio[0, 0, 0]) == step
         source.next()
     assert feeders_threads() == []
 
@@ -114,5 +119,5 @@ def test_on_the_device_batches_are_the_same(packed: Path) -> None:
     with Feeder(crops, ROWS, device, 0, threads=4) as source:
         batches = [source.next() for _ in range(50)]
     for step, batch in enumerate(batches):
-        assert batch.device == device
-        assert np.array_equal(batch.cpu().numpy(), crops.read(step, ROWS))
+        assert batch.audio.device == batch.clips.device == device
+        assert equal(batch.to(CPU), crops.read(step, ROWS))

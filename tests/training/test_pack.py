@@ -27,6 +27,7 @@ import soundfile
 from selfie_hear.audio import read_audio
 from training.corpus.pack import Progress, pack
 from training.corpus.shards import FORMAT_VERSION, Pack, PackError, shard_name
+from training.corpus.workers import WorkerError
 
 ROOT = Path(__file__).parents[2]
 RATE = 8000
@@ -547,7 +548,7 @@ def test_a_killed_worker_is_an_error_that_says_what_to_do(tmp_path: Path) -> Non
             with suppress(ProcessLookupError):
                 child.kill()
 
-    with pytest.raises(PackError, match="a process was killed while it packed, .*; the same call goes on from there"):
+    with pytest.raises(WorkerError, match="a process was killed at its work, .*; the same call goes on from there"):
         pack([audio], out, RATE, workers=2, shard_bytes=of_clips(4), report=kill)
     assert not out.exists()
     assert pack([audio], out, RATE, workers=1, shard_bytes=of_clips(4)).clips == len(clips_of(out)) == 120

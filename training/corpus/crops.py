@@ -6,11 +6,15 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from selfie_hear.config import ConfigError
 from training.corpus.shards import Pack
+from training.corpus.targets import Targets
 
 MOST_CROPS = 2**30  # in an epoch, whose order is kept in memory
 GOLDEN = (5**0.5 - 1) / 2  # steps of it fill the circle more evenly than random ones
@@ -41,16 +45,50 @@ class SamplingConfig:
                 raise ConfigError(f"sampling.weights.{value}: expected a number of at least 0, got {weight!r}")
 
 
+class Batch(NamedTuple):
+    """Rows of a batch."""
+
+    audio: Tensor  # int16 (crops_per_clip, n, margin + crop + margin)
+    clips: Tensor  # int64 (n,): number of the clip in the pack
+    targets: Tensor  # float32 (crops_per_clip, n, D): what each crop should give; D is 0 without a table
+
+    def parts(self, count: int) -> list[Batch]:
+        """The rows in `count` consecutive parts of equal size."""
+        chunks = self.audio.chunk(count, dim=1), self.clips.chunk(count), self.targets.chunk(count, dim=1)
+        return [Batch(*part) for part in zip(*chunks, strict=True)]
+
+    def pin_memory(self) -> Batch:
+        """Itself in memory that a GPU copies from without waiting."""
+        return Batch(*(value.pin_memory() for value in self))
+
+    def to(self, device: torch.device) -> Batch:
+        """Itself on a device."""
+        return Batch(*(value.to(device, non_blocking=True) for value in self))
+
+
+def lay(pack: Pack, clip: int, start: int, out: np.ndarray) -> None:
+    """Copy the samples of a clip from `start` on, which may be negative, into `out`; the rest stays as it is."""
+    first, last = max(0, start), min(int(pack.samples[clip]), start + len(out))
+    out[first - start : last - start] = pack.cut(clip, first, last)
+
+
 class Crops:
     """Random crops of equal length from a folder that `pack` wrote.
 
     An epoch takes from each clip, in random order, as many crops as `SamplingConfig` says; of a fraction of a crop
     some epochs make one, so that in the long run the share is exact. Clips shorter than a crop lie at a random place
-    in silence.
+    in silence. With targets, each crop is one of those of the clip that the table knows.
     """
 
     def __init__(
-        self, folder: Path, crop: int, margin: int, batch: int, seed: int, sampling: SamplingConfig | None = None
+        self,
+        folder: Path,
+        crop: int,
+        margin: int,
+        batch: int,
+        seed: int,
+        sampling: SamplingConfig | None = None,
+        targets: Path | None = None,
     ) -> None:
         """
         Args:
@@ -59,14 +97,17 @@ class Crops:
             margin: samples of real audio kept on either side of the crop for the windows of its outer mel frames.
             batch: crops in a batch.
             seed: of all draws.
+            targets: a folder that `extract` wrote for this pack.
 
         Raises:
             PackError: not a pack, or one without the column that sampling names.
+            TargetsError: not targets of such crops of this pack.
             ConfigError: weights of values that the column has not, or that leave nothing.
         """
         self.pack = Pack(folder)
         self.crop, self.margin, self.batch, self.seed = crop, margin, batch, seed
         self.sampling = sampling or SamplingConfig()
+        self.targets = Targets(targets, self.pack, crop) if targets else None
         self._first = np.random.default_rng([seed, 2]).random()
         self._lock = threading.Lock()
         self._orders: dict[int, np.ndarray] = {}
@@ -100,28 +141,31 @@ class Crops:
             raise ConfigError("sampling.weights: leave no clip to train on")
         return rates
 
-    def read(self, step: int, rows: np.ndarray) -> np.ndarray:
+    def read(self, step: int, rows: np.ndarray) -> Batch:
         """Some rows of batch `step`, the same whoever reads them.
 
         Args:
             rows: `(n,)`, each in `[0, batch)`.
-
-        Returns:
-            int16 `(crops_per_clip, n, margin + crop + margin)`.
         """
         clips = self._clips(step * self.batch + np.arange(self.batch))
-        lengths = self.pack.samples[clips]
-        room = lengths - self.crop  # negative: a short clip starts inside the crop
         generator = np.random.default_rng([self.seed, 1, step])
         views = self.sampling.crops_per_clip
-        starts = generator.integers(np.minimum(0, room), np.maximum(0, room) + 1, (views, self.batch)) - self.margin
+        if self.targets:
+            places = self.targets.draw(clips, views, generator)
+            starts, targets = self.targets.starts[places], self.targets.values(places[:, rows])
+        else:
+            room = self.pack.samples[clips] - self.crop  # negative: a short clip starts inside the crop
+            starts = generator.integers(np.minimum(0, room), np.maximum(0, room) + 1, (views, self.batch))
+            targets = np.empty((views, len(rows), 0), np.float32)
         out = np.zeros((views, len(rows), self.crop + 2 * self.margin), np.int16)
         for view in range(views):
             for place, row in enumerate(rows):
-                start = int(starts[view, row])
-                first, last = max(0, start), min(int(lengths[row]), start + out.shape[2])
-                out[view, place, first - start : last - start] = self.pack.cut(int(clips[row]), first, last)
-        return out
+                lay(self.pack, int(clips[row]), int(starts[view, row]) - self.margin, out[view, place])
+        return Batch(torch.from_numpy(out), torch.from_numpy(clips[rows]), torch.from_numpy(targets))
+
+    def describe(self) -> dict[str, Any]:
+        """What a run learns from: the pack, and the targets if there are any."""
+        return {**self.pack.describe(), **({"targets": self.targets.describe()} if self.targets else {})}
 
     def _clips(self, places: np.ndarray) -> np.ndarray:
         """The clips at these places of the endless sequence of epochs."""

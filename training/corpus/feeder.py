@@ -8,9 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from training.corpus.crops import Crops
+from training.corpus.crops import Batch, Crops
 
 
 class Feeder:
@@ -29,7 +28,7 @@ class Feeder:
         self.crops, self.rows, self.device = crops, rows, device
         self._waited = 0.0
         self._pool = ThreadPoolExecutor(threads, "feeder")
-        self._coming: deque[Future[Tensor]] = deque()
+        self._coming: deque[Future[Batch]] = deque()
         self._next = step
         for _ in range(ahead):
             self._ask()
@@ -38,17 +37,17 @@ class Feeder:
         self._coming.append(self._pool.submit(self._read, self._next))
         self._next += 1
 
-    def _read(self, step: int) -> Tensor:
-        batch = torch.from_numpy(self.crops.read(step, self.rows))
+    def _read(self, step: int) -> Batch:
+        batch = self.crops.read(step, self.rows)
         return batch.pin_memory() if self.device.type == "cuda" else batch
 
-    def next(self) -> Tensor:
-        """int16 `(crops_per_clip, rows, samples)` of the next batch."""
+    def next(self) -> Batch:
+        """The next batch."""
         started = time.perf_counter()
         batch = self._coming.popleft().result()
         self._waited += time.perf_counter() - started
         self._ask()
-        return batch.to(self.device, non_blocking=True)
+        return batch.to(self.device)
 
     def take_wait(self) -> float:
         """Seconds that `next` has waited for data since this was last asked."""

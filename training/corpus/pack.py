@@ -7,15 +7,10 @@ import hashlib
 import io
 import json
 import logging
-import multiprocessing
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import connection
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +20,7 @@ from selfie_hear.audio import AudioError, printable, stream_audio
 from selfie_hear.pretrained import file_digest
 from training.corpus.shards import FORMAT_VERSION, INDEX_COLUMNS, PackError, pa, pc, pq, shard_name
 from training.corpus.sources import Source, find_sources, read_clips
+from training.corpus.workers import each_done
 from training.files import appears_whole, write_whole
 
 log = logging.getLogger(__name__)
@@ -79,6 +75,7 @@ def pack(
 
     Raises:
         PackError: nothing to pack, everything rejected, `out` exists, or `out` was begun with other sources.
+        WorkerError: a process was killed; the same call goes on.
     """
     if out.exists() or out.is_symlink():
         raise PackError(f"{out}: exists already; name a new folder")
@@ -151,40 +148,7 @@ def _split(sources: list[Source], shard_bytes: int) -> Iterator[list[Source]]:
 def _run(jobs: list[_Job], workers: int) -> Iterator[_Job]:
     """Do the jobs that are not done, the part of the index being the last thing that a job writes; yields them all."""
     yield from (done := [job for job in jobs if job.index.exists()])
-    jobs = [job for job in jobs if job not in done]
-    workers = min(workers, len(jobs))
-    if workers <= 1:
-        for job in jobs:
-            _write_shard(job)
-            yield job
-        return
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
-    context.set_forkserver_preload([__name__])  # torch and the rest are imported once
-    with ProcessPoolExecutor(workers, context, initializer=_die_with_parent) as pool:
-        futures = {pool.submit(_write_shard, job): job for job in jobs}
-        try:
-            for future in as_completed(futures):
-                future.result()
-                yield futures[future]
-        except BrokenProcessPool as error:
-            text = "a process was killed while it packed, perhaps for lack of memory; the same call goes on from there"
-            raise PackError(text) from error
-        except BaseException:
-            pool.shutdown(cancel_futures=True)  # and wait for those that run, or they would write into the next call
-            raise
-
-
-def _die_with_parent() -> None:
-    """A worker whose parent was killed would wait for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch(sentinel: int = parent.sentinel) -> None:
-        connection.wait([sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    yield from each_done(_write_shard, [job for job in jobs if job not in done], workers)
 
 
 def _write_shard(job: _Job) -> None:
