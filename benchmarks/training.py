@@ -31,6 +31,7 @@ from training.corpus.pack import pack
 from training.device import local_device
 from training.loop import Trainer
 from training.memory import keep_freed_memory
+from training.objectives import Views
 from training.recipes import get_recipe
 
 ROOT = Path(__file__).parents[1]
@@ -105,13 +106,13 @@ def breakdown(data: Path, options: argparse.Namespace) -> None:
     generator = torch.Generator(device).manual_seed(0)
     half = trainer.config.precision == "bf16"
 
-    def views() -> list[torch.Tensor]:
-        mel = trainer.front_end(batch[0].float() / 32768.0)
-        return [trainer.augment(mel, generator) for _ in range(2)]
+    def views() -> Views:
+        mel = trainer.front_end(batch.audio[0].float() / 32768.0)
+        return Views(trainer.augment(mel, generator), trainer.augment(mel, generator), batch.clips)
 
     def forward() -> torch.Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            return trainer.objective(*both)["loss"]
+            return trainer.objective(both)["loss"]
 
     both, times = views(), options.steps
     forward().backward()

@@ -105,6 +105,15 @@ def read_config(folder: Path) -> ReleaseConfig:
         raise ReleaseError(str(error)) from error
 
 
+def branches_of(folder: Path) -> list[str]:
+    """The encoders that a release has: "online", and "target" where its method keeps a moving average.
+
+    Raises:
+        ReleaseError: see `read_config`.
+    """
+    return [branch for branch in BRANCHES if f"{branch}.safetensors" in read_config(folder).sha256]
+
+
 def load_release(folder: Path, branch: str = "online") -> Embedder:
     """Build the model of a release folder and load its weights, strictly, in float32 and eval mode.
 
@@ -115,6 +124,8 @@ def load_release(folder: Path, branch: str = "online") -> Embedder:
         raise ReleaseError(f"branch {branch!r} is unknown; branches are {', '.join(BRANCHES)}")
     config = read_config(folder)
     path = folder / f"{branch}.safetensors"
+    if path.name not in config.sha256:
+        raise ReleaseError(f"{folder}: has no {branch} encoder; it has {', '.join(branches_of(folder))}")
     if not path.is_file():
         have = sorted(p.name for p in folder.glob("*.safetensors"))
         raise ReleaseError(f"{path}: missing; the folder has {', '.join(have) or 'no safetensors files'}")

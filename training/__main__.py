@@ -14,6 +14,7 @@ from typing import Annotated
 import torch
 import typer
 from rich.logging import RichHandler
+from rich.table import Table
 
 from selfie_hear.audio import AudioError
 from selfie_hear.config import ConfigError, MissingExtraError
@@ -22,10 +23,14 @@ from training.checkpoint import CheckpointError
 from training.config import with_settings
 from training.console import console, say
 from training.corpus import manifests
+from training.corpus.extraction import ExtractionProgress, extract
+from training.corpus.functionals import LICENCE
 from training.corpus.manifests import ManifestError
 from training.corpus.pack import Progress
 from training.corpus.pack import pack as pack_sources
 from training.corpus.shards import Pack, PackError
+from training.corpus.targets import TargetsError
+from training.corpus.workers import WorkerError
 from training.device import local_device
 from training.evaluate.commands.encoders import cka, finetune, history
 from training.evaluate.commands.frozen import embedding_maps, knn, linear, regression, report
@@ -46,8 +51,8 @@ from training.recipes import RECIPES, get_recipe
 
 ERRORS = (
     AudioError, CheckpointError, ConfigError, ExportError, HearError, HearTasksError, LeaderboardError, ManifestError,
-    MissingExtraError, PackError, PrepareError, RanksError, ReleaseError, ReportError, TaskError, TrainingError,
-    OSError,
+    MissingExtraError, PackError, PrepareError, RanksError, ReleaseError, ReportError, TargetsError, TaskError,
+    TrainingError, WorkerError, OSError,
 )  # fmt: skip
 app = typer.Typer(
     rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False, help="Pre-train selfie_hear encoders."
@@ -113,9 +118,43 @@ def verify(data: Annotated[Path, typer.Argument(help="A folder made by pack.")])
     say(f"{data}: whole")
 
 
+@app.command(help=f"Extract the targets of hybrid with openSMILE: 6373 values for each of a pack's crops. {LICENCE}.")
+def targets(
+    data: Annotated[Path, typer.Argument(help="A folder made by pack.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The folder to make; begun and killed, it is gone on with.")],
+    crop_seconds: Annotated[float, typer.Option(help="That of the recipe.")] = 0.95,
+    crops_per_clip: Annotated[
+        int | None, typer.Option(min=1, help="Crops to choose from; default: as many as a clip is long.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the places of the crops.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
+) -> None:
+    say(LICENCE)
+    started = time.monotonic()
+
+    def report(now: ExtractionProgress) -> None:
+        left = (time.monotonic() - started) / now.new * (now.crops - now.done) / 60
+        say(f"{now.done}/{now.crops} crops  {left:.0f} min left")
+
+    count = extract(data, out, crop_seconds, crops_per_clip, seed, workers, report)
+    say(f"{out}: targets of {count} crops")
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes: what each trains, which paper it is from, on what data that trained."""
+    table = Table("recipe", "what", "encoder", "batch", "source", "data of the paper")
+    for recipe in RECIPES.values():
+        config = recipe.config
+        table.add_row(
+            recipe.name, recipe.summary, config.model.encoder.name, str(config.batch), recipe.source, recipe.data
+        )
+    console.print(table)
+
+
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help=f"One of {', '.join(RECIPES)}.")],
+    recipe: Annotated[str, typer.Argument(help="A name that `recipes` lists.")],
     data: Annotated[Path, typer.Option(help="A folder made by pack.")],
     out: Annotated[Path, typer.Option(help="The run folder; one with a checkpoint is resumed.")],
     max_steps: Annotated[
@@ -127,6 +166,9 @@ def train(
     settings: Annotated[list[str] | None, typer.Option("--set", help="Change a value: key=value.")] = None,
     init: Annotated[
         str | None, typer.Option(help="Start from a release's encoders: a name, a folder or hf-hub:ORG/NAME.")
+    ] = None,
+    targets: Annotated[
+        Path | None, typer.Option(help="A folder made by targets from the same pack, for hybrid.")
     ] = None,
     probe: Annotated[
         Path | None,
@@ -150,7 +192,7 @@ def train(
     watch = Probe(probe, config.model.front_end.sample_rate, probe_every) if probe else None
     until = config.steps if max_steps is None else max_steps
     with joined_ranks(where) as ranks:
-        trainer = Trainer(config, data, out, where, ranks, release)
+        trainer = Trainer(config, data, out, where, ranks, release, targets)
         if ranks.first:
             processes = f" in {ranks.count} processes" if ranks.count > 1 else ""
             say(

@@ -11,24 +11,24 @@ from selfie_hear.config import ReleaseConfig
 from training.evaluate.markdown import ABSENT
 from training.evaluate.report.results import ReportError
 from training.evaluate.report.summary import linear_table, markdown_table
+from training.objectives import OBJECTIVES
 
 _TEMPLATE = """---
 license: {hub_licence}
 library_name: selfie_hear
 pipeline_tag: feature-extraction
-tags: [audio, audio-embedding, self-supervised, HEAR, SELFIE]
+tags: [audio, audio-embedding, self-supervised, HEAR, {method}]
 ---
 
 # {name}
 
 An audio encoder: any sound at {rate} Hz to {dim} values, or to {frame_dim} values every {step} ms.{order}
-{summary}; encoder {encoder}, after Nguyen, Uhlich, Cardinaux: *Improving
-self-supervised learning for audio representations by feature diversity and decorrelation*. Trained from scratch,
-without labels.
+{summary}; encoder {encoder}, after {paper}.
+Trained from scratch, without labels.
 
 ```python
 from selfie_hear import load_model, get_scene_embeddings
-model = load_model({source})  # branch="target" for the moving-average encoder
+model = load_model({source}){target}
 embeddings = get_scene_embeddings(audio, model)  # (n_sounds, n_samples) in [-1, 1] -> (n_sounds, {dim})
 ```
 
@@ -64,20 +64,26 @@ Every source:
 
 ## Licence
 
-The weights are released under {licence}; they contain no audio, and the training audio keeps its licences.{reciprocal}
+The weights are released under {licence}; they contain no audio, and the training audio keeps its licences.{obligations}
 
 ## Intended use and limits
 
 Similarity search, clustering, tagging and monitoring of sounds, with a small classifier on top; benchmarks of
-representations. Trained on little audio: free speech and outdoor recordings are scarce, and the augmentations of SELFIE
-make the encoder indifferent to small changes of pitch and tempo. It has not been evaluated for identifying people, and
-was not made for that; nor for decisions that affect safety. Sound above {top} Hz is not seen.
+representations. Trained on little audio: free speech and outdoor recordings are scarce, and the augmentations make the
+encoder indifferent to small changes of what they change, such as pitch and tempo. It has not been evaluated for
+identifying people, and was not made for that; nor for decisions that affect safety. Sound above {top} Hz is not seen.
 """
 
 
 _ORDER = """
 The first {first} of a scene embedding are the mean plus the maximum over its frames; the others tell the order in time
 of some of them (their temporal moment; `load_model(scene_pooling="mean_max")` leaves it out)."""
+
+_TARGET = '  # branch="target" for the moving-average encoder'
+
+_SECOND = """
+It was also trained to give openSMILE's features of the audio, whose licence allows research only: see whether it allows
+what you want to do with the weights."""
 
 _RECIPROCAL = """
 {hours:.1f} h of it are, at least in part, under share-alike or GPL terms. We treat weights as statistics of the audio
@@ -107,6 +113,9 @@ def render(
         entry[0] += row["clips"]
         entry[1] += row["hours"]
     reciprocal = sum(row["hours"] for row in data["sources"] if re.search("SA|GPL|GNU", row["licence"]))
+    obligations = _RECIPROCAL.format(hours=reciprocal) if reciprocal else ""
+    if "targets" in data:
+        obligations += _SECOND
     values = {
         "steps": f"{training['steps_done']} of {training['batch']} crops of {training['crop_seconds']} s",
         "crops": training["crops_seen"],
@@ -119,6 +128,9 @@ def render(
     }
     return _TEMPLATE.format(
         name=release.name,
+        method=training["objective"].upper(),
+        paper=OBJECTIVES[training["objective"]].paper,
+        target=_TARGET if "target.safetensors" in release.sha256 else "",
         hub_licence=release.licence.lower(),
         licence=release.licence,
         summary=release.summary,
@@ -136,7 +148,8 @@ def render(
         rounding=", ".join(f"{value:.1e} ({branch})" for branch, value in rounding.items())
         + ", relative to its length",
         data=release.data,
-        reciprocal=_RECIPROCAL.format(hours=reciprocal) if reciprocal else "",
+        obligations=(_RECIPROCAL.format(hours=reciprocal) if reciprocal else "")
+        + (_SECOND if "targets" in data else ""),
         licences="\n".join(f"| {name} | {n} | {h:.2f} |" for name, (n, h) in sorted(by_licence.items())),
         sources="\n".join(
             f"| {row['source']} | {row['licence']} | {row['clips']} | {row['hours']:.3f} |" for row in data["sources"]

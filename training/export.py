@@ -14,7 +14,7 @@ from torch import Tensor
 from selfie_hear import get_scene_embeddings, get_timestamp_embeddings
 from selfie_hear.config import FORMAT_VERSION, ReleaseConfig, from_dict, to_dict
 from selfie_hear.embedder import Embedder
-from selfie_hear.pretrained import BRANCHES, bundled_folder, file_digest, load_release
+from selfie_hear.pretrained import bundled_folder, file_digest, load_release
 from training import card, checkpoint
 from training.config import TrainConfig
 from training.embedders import embedder_of
@@ -56,7 +56,7 @@ def export(run: Path, out: Path, licence: str = "CC-BY-4.0", results: Sequence[P
     config = from_dict(TrainConfig, read_json(run / "config.json"), str(run / "config.json"))
     data = read_json(run / "data.json")
     scores = [read_result(path) for path in results]
-    objective = build_objective(config)
+    objective = build_objective(config, data["clips"])
     objective.load_state_dict(state["objective"])
 
     with whole_folder(out) as partial:
@@ -121,7 +121,7 @@ def _write_golden(folder: Path, exact: dict[str, Embedder]) -> dict[str, float]:
     audio = [clip.float() / 32768.0 for clip in clips]
     for number, clip in enumerate(clips):
         tensors[f"audio.{number}"] = clip
-    for branch in BRANCHES:
+    for branch in exact:
         stored = load_release(folder, branch)
         scenes = get_scene_embeddings(audio, stored)
         tensors[f"{branch}.scene"] = scenes

@@ -20,15 +20,15 @@ from torch.nn.parallel import DistributedDataParallel
 from selfie_hear.config import ConfigError
 from selfie_hear.frontend import LogMel
 from training import checkpoint
-from training.augment import build_augmentation
+from training.augment import build_augmentation, build_waveform_augmentation, samples_beside
 from training.batch_norm import over_all_ranks
 from training.config import TrainConfig
-from training.corpus.crops import Crops
+from training.corpus.crops import Batch, Crops
 from training.corpus.feeder import Feeder
 from training.device import differences, resolve_precision, surroundings
 from training.evaluate.knn import Probe
 from training.metrics import Journal, embedding_spread, peak_memory_mb
-from training.objectives import SelfieConfig, build_objective
+from training.objectives import Views, build_objective
 from training.ranks import ALONE, Ranks
 from training.run import RunFolder
 from training.schedule import learning_rate
@@ -44,10 +44,11 @@ class TrainingError(RuntimeError):
     """A run that cannot go on."""
 
 
-def crops_of(config: TrainConfig, data: Path) -> Crops:
-    """The batches of a run on the pack `data`."""
+def crops_of(config: TrainConfig, data: Path, targets: Path | None = None) -> Crops:
+    """The batches of a run on the pack `data`, with its targets if there are any."""
     margin = config.model.front_end.win_length // 2
-    return Crops(data, config.crop_samples, margin, config.batch, config.seed, config.sampling)
+    margin += samples_beside(config.augment, config.crop_samples + 2 * margin)
+    return Crops(data, config.crop_samples, margin, config.batch, config.seed, config.sampling, targets)
 
 
 class Trainer:
@@ -65,27 +66,31 @@ class Trainer:
         device: torch.device,
         ranks: Ranks = ALONE,
         init: Path | None = None,
+        targets: Path | None = None,
     ) -> None:
         """
         Args:
             data: a pack.
             run: its folder; one with a checkpoint is resumed.
             init: a release folder that a new run takes its encoders from.
+            targets: of the pack; the crops are those that they are of, whether the objective needs them or not.
 
         Raises:
             ConfigError: settings that do not fit each other, the data, the release or the run that is in the folder.
+            TargetsError: targets that do not fit the data or the crops.
         """
         self.config = replace(config, precision=resolve_precision(config.precision, device))
         self.run, self.device, self.ranks = RunFolder(run), device, ranks
         front_end = config.model.front_end
         self.front_end = LogMel(front_end).to(device)
-        self.crops = crops_of(config, data)
+        self.crops = crops_of(config, data, targets)
         if self.crops.pack.sample_rate != front_end.sample_rate:
             raise ConfigError(
                 f"{data} holds {self.crops.pack.sample_rate} Hz audio, the model takes {front_end.sample_rate} Hz"
             )
         self.rows = ranks.rows(config.batch, config.accumulate)
-        objective = build_objective(config, ranks).to(device).train()
+        objective = build_objective(config, len(self.crops.pack), ranks).to(device).train()
+        self._check_targets(objective.target_size)
         if ranks.count > 1:
             over_all_ranks(objective, device)
         if init is not None:
@@ -96,6 +101,8 @@ class Trainer:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # the name that torch has for it since is not in 2.6
                 self.network = DistributedDataParallel(objective, broadcast_buffers=False, gradient_as_bucket_view=True)
+        samples = config.crop_samples + 2 * (front_end.win_length // 2)
+        self.augment_audio = build_waveform_augmentation(config.augment, front_end.sample_rate, samples)
         self.augment = build_augmentation(config.augment)
         learning = [p for p in objective.parameters() if p.requires_grad]
         self.optimiser = torch.optim.Adam(learning, lr=config.learning_rate, fused=True)
@@ -105,9 +112,22 @@ class Trainer:
         self._stop = False
         self._first_bad = torch.tensor(-1, device=device)  # the step whose loss was not a number
         self._here = surroundings(device, ranks.count)
-        self._made_of = self.config, self.crops.pack.describe()
+        self._made_of = self.config, self.crops.describe()
         self.run.check(*self._made_of)
         self._resume()
+
+    def _check_targets(self, size: int) -> None:
+        """Make sure that an objective that learns from targets of this size has them."""
+        targets = self.crops.targets
+        if size and targets is None:
+            raise ConfigError(
+                f"objective {self.config.objective} learns from targets: make them with `python -m training targets`, "
+                "then name their folder with --targets"
+            )
+        if size and targets and size != targets.size:
+            raise ConfigError(
+                f"objective_options.head_outputs: must be as many as the values of a target, {targets.size}, got {size}"
+            )
 
     def _resume(self) -> None:
         state = checkpoint.load_latest(self.run.checkpoints)
@@ -143,11 +163,11 @@ class Trainer:
             checkpoint.save(self.run.checkpoints, self.step, everything, self.config.keep_checkpoints)
         self._saved = self.step
 
-    def train_step(self, batch: Tensor) -> dict[str, Tensor]:
+    def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """One optimiser step; returns the objective's terms, averaged over the parts that the batch goes through in.
 
         Args:
-            batch: int16 `(crops_per_clip, rows, samples)`, this process's rows of batch `step`.
+            batch: this process's rows of batch `step`.
         """
         parts = self.config.accumulate
         seeds = np.random.SeedSequence([self.config.seed, self.step]).generate_state(1 + self.ranks.count)
@@ -155,7 +175,7 @@ class Trainer:
         generator = torch.Generator(self.device).manual_seed(int(seeds[0]))
         self.optimiser.zero_grad(set_to_none=True)
         total: dict[str, Tensor] = {}
-        for number, part in enumerate(batch.chunk(parts, dim=1), start=1):
+        for number, part in enumerate(batch.parts(parts), start=1):
             with ExitStack() as stack:
                 if number < parts and isinstance(self.network, DistributedDataParallel):
                     stack.enter_context(self.network.no_sync())
@@ -175,11 +195,14 @@ class Trainer:
         self.step += 1
         return {**total, "embedding": embedding}
 
-    def _terms(self, part: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        mels = [self.front_end(crops.float() / 32768.0) for crops in part]
+    def _terms(self, part: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        sounds = [crops.float() / 32768.0 for crops in part.audio]
+        if self.augment_audio.steps:  # then each view has a sound of its own
+            sounds = [self.augment_audio(sound, generator, self.ranks) for sound in (sounds[0], sounds[-1])]
+        mels = [self.front_end(sound) for sound in sounds]
         first, second = (self.augment(mel, generator, self.ranks) for mel in (mels[0], mels[-1]))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            terms: dict[str, Tensor] = self.network(first, second)
+            terms: dict[str, Tensor] = self.network(Views(first, second, part.clips, part.targets))
         return terms
 
     def _refuse_non_finite(self) -> None:
@@ -240,9 +263,9 @@ class Trainer:
         spread = embedding_spread(self.ranks.gather(terms.pop("embedding"))[:WATCHED])
         return {
             **{name: value.item() for name, value in terms.items()},
+            **self.objective.watched(),
             **spread,
             "learning_rate": learning_rate(self.config, self.step - 1),
-            "ema_decay": float(self.config.objective_options.get("decay", SelfieConfig().decay)),
             "epoch": self.step * self.config.batch / self.crops.crops_per_epoch,
             "peak_memory_mb": peak_memory_mb(self.device),
         }

@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from selfie_hear.config import ConfigError, to_dict
+from selfie_hear.config import ConfigError, from_dict, to_dict
 from training import checkpoint
 from training.config import WATCHING, TrainConfig
 from training.files import write_whole
@@ -48,6 +48,8 @@ class RunFolder:
         path = self.path / name
         if path.exists():
             theirs = read_json(path)
+            if name == "config.json":  # of an older version: settings that are new since then have their default
+                theirs = to_dict(from_dict(TrainConfig, theirs, str(path)))
             changed = {key for key in values.keys() | theirs.keys() if values.get(key) != theirs.get(key)} - set(free)
             if changed:
                 raise ConfigError(

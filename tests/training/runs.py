@@ -9,7 +9,15 @@ from typing import Any
 
 from torch import Tensor
 
+from training.config import TrainConfig
+from training.recipes import get_recipe
+
 TIMES = frozenset(["crops_per_second", "data_wait", "peak_memory_mb"])  # differ from run to run
+
+
+def tiny() -> TrainConfig:
+    """A network of a few thousand values."""
+    return get_recipe("tiny")
 
 
 def ignore(_step: int, _values: dict[str, float]) -> None:

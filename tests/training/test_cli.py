@@ -137,7 +137,7 @@ LINEAR = "linear --tasks-dir tasks --cache cache"
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ("train nope --data packed --out run", "recipe 'nope' is unknown; known recipes are selfie, selfie_open10h, "),
+        ("train nope --data packed --out run", "recipe 'nope' is unknown; known recipes are selfie, selfie3_open10h, "),
         (
             f"{TRAIN} --set bach=4",
             "--set: unknown key 'bach'; known keys are model.*sampling.by, .*batch, ",
@@ -147,7 +147,7 @@ LINEAR = "linear --tasks-dir tasks --cache cache"
         (f"{TRAIN} --set batch=0", "batch: must be at least 1, got 0"),
         (f"{TRAIN} --set accumulate=3", "batch: must be a multiple of accumulate and at least twice that.* 8 and 3"),
         (f"{TRAIN} --set precision=fp8", "precision: 'fp8' is unknown; known are auto, bf16, fp32"),
-        (f"{TRAIN} --set objective=byol", "objective 'byol' is unknown; known are selfie"),
+        (f"{TRAIN} --set objective=bjol", "objective 'bjol' is unknown; known are selfie"),
         (f"{TRAIN} --epochs 0", "--epochs 0.0: must be a positive number"),
         (f"{TRAIN} --epochs nan", "--epochs nan: must be a positive number"),
         (f"{TRAIN} --set recipe=mine", "--set: unknown key 'recipe'; known keys are "),

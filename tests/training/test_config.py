@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import replace
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import pytest
 
 from selfie_hear.config import ConfigError, FrontEndConfig, from_dict, to_dict
+from selfie_hear.encoders import ENCODERS
 from training.config import WATCHING, TrainConfig, with_settings
 from training.corpus.crops import SamplingConfig
-from training.objectives import SelfieConfig
+from training.objectives import OBJECTIVES, SelfieConfig
 from training.recipes import RECIPES, get_recipe
 
 
@@ -38,10 +40,8 @@ def test_the_selfie_recipe_has_the_values_of_the_paper() -> None:
 
 
 def test_an_unknown_recipe_names_those_that_exist() -> None:
-    with pytest.raises(
-        ConfigError,
-        match="'selfy' is unknown; known recipes are selfie, selfie_open10h, .*, tiny",
-    ):
+    known = "selfie, selfie3_open10h, .*, byol_a, .*, swav"
+    with pytest.raises(ConfigError, match=f"'selfy' is unknown; known recipes are {known}"):
         get_recipe("selfy")
 
 
@@ -189,3 +189,24 @@ def test_a_stored_configuration_with_unknown_or_missing_keys_is_refused(values: 
 def test_values_without_sense_are_refused(setting: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         with_settings(get_recipe("tiny"), [setting])
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_made_of_what_there_is(name: str) -> None:
+    """Its encoder and its method take the options that it gives; `train` would find out only later."""
+    config = get_recipe(name)
+    assert config.model.encoder.name in ENCODERS
+    assert set(config.model.encoder.options) <= set(inspect.signature(ENCODERS[config.model.encoder.name]).parameters)
+    from_dict(OBJECTIVES[config.objective].options, config.objective_options)
+    assert (config.objective == "cola") <= (config.sampling.crops_per_clip == 2)
+    recipe = RECIPES[name]
+    assert recipe.source and recipe.data and recipe.summary and "\n" not in recipe.summary
+
+
+def test_recipes_derive_by_what_differs() -> None:
+    stretch, cola = get_recipe("cola_stretch"), get_recipe("cola")
+    assert replace(stretch, recipe="cola", augment=cola.augment) == cola
+    assert replace(stretch.augment, stretch_probability=0.0) == cola.augment
+    assert cola.augment.noise_probability == 1.0
+    hybrid = get_recipe("hybrid_byol_s_1to4")
+    assert dict(hybrid.objective_options) == {"decay": 0.99, "supervised_weight": 1, "self_supervised_weight": 4}

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from tests.training.processes import CPU, Ended, command, finish, in_ranks, start
-from tests.training.runs import TIMES, ignore, metrics_of, steps_of
+from tests.training.runs import TIMES, ignore, metrics_of, steps_of, tiny
 from training.checkpoint import checkpoints, load_latest
 from training.config import TrainConfig, with_settings
+from training.corpus.crops import Batch
 from training.loop import Trainer
 from training.ranks import joined_ranks
-from training.recipes import tiny
 
 STEPS = 4
 # Dropout masks depend on the number of processes; the rest does not.
@@ -73,7 +73,7 @@ def first_steps(data: Path, folder: Path) -> dict[str, Any]:
 def numbers_of(config: TrainConfig, data: Path, run: Path, ranks: Any) -> Iterator[dict[str, Any]]:
     trainer = trainer_of(config, data, run, ranks)
     for _ in range(STEPS):
-        terms = trainer.train_step(torch.from_numpy(trainer.crops.read(trainer.step, trainer.rows)))
+        terms = trainer.train_step(trainer.crops.read(trainer.step, trainer.rows))
         terms["embedding"] = ranks.gather(terms["embedding"])
         learning = {name: p for name, p in trainer.objective.named_parameters() if p.requires_grad}
         yield {
@@ -171,7 +171,7 @@ def asked_to_stop(data: Path, run: Path) -> int:
 def stopped(trainer: Trainer) -> int:
     step = trainer.train_step
 
-    def train_step(batch: Tensor) -> dict[str, Tensor]:
+    def train_step(batch: Batch) -> dict[str, Tensor]:
         if trainer.step == 2 and not trainer.ranks.first:
             signal.raise_signal(signal.SIGTERM)
         return step(batch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,15 @@ import torch
 from safetensors.torch import load_file
 
 from selfie_hear import get_scene_embeddings, load_model
-from selfie_hear.pretrained import BRANCHES, read_config
+from selfie_hear.pretrained import BRANCHES, ReleaseError, branches_of, read_config
 from tests.conftest import noise
+from tests.training.runs import tiny
 from training.checkpoint import load_latest
 from training.corpus.pack import pack
+from training.evaluate.models import find_models
 from training.evaluate.report.results import ReportError
 from training.export import ExportError, export
 from training.loop import Trainer, build_objective
-from training.recipes import tiny
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def test_both_branches_are_those_of_the_checkpoint(run: Path, tmp_path: Path) ->
     export(run, tmp_path / "mine")
     state = load_latest(run / "checkpoints")
     assert state is not None
-    objective = build_objective(tiny())
+    objective = build_objective(tiny(), 6)
     objective.load_state_dict(state["objective"])
     clip = noise(9000)[None]
     for branch, encoder in objective.encoders().items():
@@ -132,3 +134,19 @@ def test_the_card_says_what_the_values_are(run: Path, tmp_path: Path) -> None:
     export(timed, tmp_path / "timed")
     card = (tmp_path / "timed" / "README.md").read_text()
     assert "any sound at 16000 Hz to 64 values, or to 32 values every 40 ms.\nThe first 32 of a scene" in card
+
+
+def test_a_method_without_a_target_network_releases_the_online_encoder_alone(run: Path, tmp_path: Path) -> None:
+    config = replace(tiny(), objective="simclr", objective_options={"head_hidden": 32, "head_outputs": 8})
+    Trainer(config, run.parent / "packed", tmp_path / "run", torch.device("cpu")).fit(1, lambda *_: None)
+    release = tmp_path / "mine"
+    done = export(tmp_path / "run", release)
+    assert set(done.rounding) == {"online"} == set(branches_of(release))
+    assert not (release / "target.safetensors").exists()
+    card = (release / "README.md").read_text()
+    for text in ("SIMCLR on ", "HEAR, SIMCLR]", "after Chen et al.: *A simple framework"):
+        assert text in card
+    assert 'branch="target"' not in card and "SELFIE" not in card
+    assert [spec.name for spec in find_models(str(release))] == ["mine online"]
+    with pytest.raises(ReleaseError, match="mine: has no target encoder; it has online"):
+        load_model(release, branch="target")

@@ -15,7 +15,7 @@ import torch
 from selfie_hear import get_scene_embeddings, load_model
 from selfie_hear.config import ConfigError
 from tests.conftest import noise
-from tests.training.runs import ignore
+from tests.training.runs import ignore, tiny
 from tests.training.test_finetune import either, make_task
 from training.checkpoint import CheckpointError, checkpoints
 from training.evaluate import history as module
@@ -26,7 +26,6 @@ from training.evaluate.models import HearModel, ModelSpec
 from training.evaluate.tasks import SceneTask, TaskError
 from training.export import export
 from training.loop import Trainer
-from training.recipes import tiny
 
 QUICK = LinearConfig(epochs=20, learning_rate=0.01, seeds=2)
 CPU = torch.device("cpu")

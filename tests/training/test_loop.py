@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -22,17 +21,17 @@ from selfie_hear.config import ConfigError, ModelConfig
 from selfie_hear.encoders import Encoder
 from selfie_hear.pretrained import load_release
 from tests.training.processes import CPU, Ended, command, in_ranks
-from tests.training.runs import TIMES, ignore, metrics_of, steps_of, tensors_of, without_times
+from tests.training.runs import TIMES, ignore, metrics_of, steps_of, tensors_of, tiny, without_times
 from training.checkpoint import checkpoints
 from training.config import TrainConfig
-from training.corpus.crops import SamplingConfig
+from training.corpus.crops import Batch, SamplingConfig
 from training.corpus.pack import pack
 from training.corpus.shards import PackError
 from training.evaluate.knn import Probe
 from training.export import export
 from training.loop import Trainer, TrainingError
+from training.objectives import Views
 from training.ranks import Ranks
-from training.recipes import tiny
 from training.schedule import learning_rate
 
 SELDOM = replace(tiny(), checkpoint_every=1000)
@@ -45,9 +44,9 @@ def few_curves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr("training.metrics.draw_curves", lambda *_: None)
 
 
-def batch_of(trainer: Trainer) -> Tensor:
+def batch_of(trainer: Trainer) -> Batch:
     """What the next step trains on."""
-    return torch.from_numpy(trainer.crops.read(trainer.step, trainer.rows))
+    return trainer.crops.read(trainer.step, trainer.rows)
 
 
 def state_of(trainer: Trainer) -> dict[str, Tensor]:
@@ -259,22 +258,23 @@ def test_a_file_in_place_of_the_run_folder_is_refused(packed: Path, tmp_path: Pa
 
 def test_each_step_of_a_run_hears_the_batch_of_its_number(packed: Path, tmp_path: Path) -> None:
     """Also after a resume, for which the reading ahead begins at the step."""
-    heard: list[Tensor] = []
+    heard: list[Batch] = []
     for until in (2, 5):
         trainer = Trainer(SELDOM, packed, tmp_path, CPU)
         step = trainer.train_step
         trainer.train_step = lambda batch, step=step: heard.append(batch) or step(batch)  # type: ignore[assignment]
         trainer.fit(until, ignore)
-    expected = [torch.from_numpy(trainer.crops.read(number, trainer.rows)) for number in range(5)]
+    expected = [trainer.crops.read(number, trainer.rows) for number in range(5)]
     assert len(heard) == 5
-    assert all(torch.equal(here, there) for here, there in zip(heard, expected, strict=True))
-    assert not torch.equal(heard[0], heard[1])
+    assert all(torch.equal(here.audio, there.audio) for here, there in zip(heard, expected, strict=True))
+    assert all(torch.equal(here.clips, there.clips) for here, there in zip(heard, expected, strict=True))
+    assert not torch.equal(heard[0].audio, heard[1].audio)
 
 
 def test_a_crop_gives_the_number_of_centred_frames(packed: Path, tmp_path: Path) -> None:
     """0.95 s every 10 ms: 96 frames, the outer ones centred on the ends of the crop."""
     trainer = Trainer(tiny(), packed, tmp_path, CPU)
-    assert trainer.front_end(batch_of(trainer)[0].float() / 32768).shape == (8, 1, 16, 96)
+    assert trainer.front_end(batch_of(trainer).audio[0].float() / 32768).shape == (8, 1, 16, 96)
 
 
 def views_of(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
@@ -297,7 +297,7 @@ def test_views_are_made_of_as_many_crops_as_the_sampling_says(
 ) -> None:
     config = replace(tiny(), sampling=SamplingConfig(crops_per_clip=crops))
     trainer = Trainer(config, packed, tmp_path, CPU)
-    audio = batch_of(trainer).float() / 32768
+    audio = batch_of(trainer).audio.float() / 32768
     first, second = views_of(trainer, monkeypatch)
     torch.testing.assert_close(first, trainer.front_end(audio[0]))
     torch.testing.assert_close(second, trainer.front_end(audio[crops - 1]))
@@ -352,16 +352,20 @@ def test_a_step_moves_the_online_network_and_then_the_target_after_it_once(
 
 def test_accumulation_averages_the_losses_and_gradients_of_consecutive_parts(packed: Path, tmp_path: Path) -> None:
     """Against a slow second implementation. Without dropout, whose masks are drawn one after the other."""
-    model = replace(tiny().model, encoder=replace(tiny().model.encoder, options={"channels": 4, "dropout": 0.0}))
+    model = replace(
+        tiny().model,
+        encoder=replace(tiny().model.encoder, options={"channels": 4, "dropout": 0.0}),
+    )
     trainer = Trainer(replace(tiny(), model=model, batch=12, accumulate=3), packed, tmp_path, CPU)
-    seen: list[tuple[Tensor, Tensor]] = []
+    seen: list[Views] = []
     twin = copy.deepcopy(trainer.objective)
-    trainer.objective.register_forward_pre_hook(lambda _module, views: seen.append(views))
+    trainer.objective.register_forward_pre_hook(lambda _module, views: seen.append(*views))
     batch = batch_of(trainer)
     terms = trainer.train_step(batch)
-    assert [tuple(first.shape) for first, _ in seen] == [(4, 1, 16, 96)] * 3
+    assert [tuple(views.first.shape) for views in seen] == [(4, 1, 16, 96)] * 3
+    assert torch.equal(torch.cat([views.clips for views in seen]), batch.clips)
 
-    parts = [twin(first, second) for first, second in seen]
+    parts = [twin(views) for views in seen]
     sum(part["loss"] for part in parts).backward()
     for name in ("loss", "align_loss", "diversity_loss", "decorrelation_loss"):
         values = [part[name].item() for part in parts]
@@ -380,7 +384,7 @@ def test_accumulation_averages_the_losses_and_gradients_of_consecutive_parts(pac
 def test_dropout_and_views_come_from_the_seed_and_the_number_of_the_step(packed: Path, tmp_path: Path) -> None:
     """The same networks and the same batch, each time."""
     model = Trainer(tiny(), packed, tmp_path / "model", CPU).objective.state_dict()
-    batch = torch.from_numpy(Trainer(tiny(), packed, tmp_path / "data", CPU).crops.read(0, np.arange(8)))
+    batch = batch_of(Trainer(tiny(), packed, tmp_path / "data", CPU))
 
     def loss(name: str, config: TrainConfig, step: int, before: int) -> float:
         trainer = Trainer(config, packed, tmp_path / name, CPU)
@@ -541,7 +545,10 @@ def test_a_run_starts_from_the_encoders_of_a_release_and_goes_on_from_its_own(
 
 
 def test_a_release_of_another_model_is_refused(packed: Path, release: Path, tmp_path: Path) -> None:
-    model = replace(tiny().model, encoder=replace(tiny().model.encoder, options={"channels": 8, "hidden": 16}))
+    model = replace(
+        tiny().model,
+        encoder=replace(tiny().model.encoder, options={"channels": 8, "hidden": 16}),
+    )
     with pytest.raises(ConfigError, match=r"--init .*mine: its model is not the recipe's; it is .*'channels': 4"):
         Trainer(replace(tiny(), model=model), packed, tmp_path / "run", CPU, init=release)
     assert not (tmp_path / "run").exists()

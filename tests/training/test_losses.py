@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.losses import alignment, decorrelation, diversity
+from training.losses.selfie import alignment, decorrelation, diversity
 
 SHAPES = [(2, 3), (5, 4), (9, 2), (4, 1)]
 

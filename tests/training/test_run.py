@@ -77,7 +77,20 @@ def test_other_data_are_refused(run: RunFolder, config: TrainConfig, data: dict[
     assert contents(run.path) == before
 
 
-def test_settings_of_another_version_are_refused(run: RunFolder, config: TrainConfig) -> None:
+def test_a_run_of_an_older_version_goes_on_with_the_defaults_of_new_settings(
+    run: RunFolder, config: TrainConfig
+) -> None:
+    path = run.path / "config.json"
+    older = to_dict(config)
+    del older["augment"]["flip_probability"]
+    path.write_text(json.dumps(older))
+    with pytest.raises(ConfigError, match="augment of config.json differ"):
+        run.adopt(with_settings(config, ["augment.flip_probability=0.5"]), DATA)
+    run.adopt(config, DATA)
+    assert read_json(path) == to_dict(config)
+
+
+def test_settings_that_this_version_does_not_know_are_refused(run: RunFolder, config: TrainConfig) -> None:
     path = run.path / "config.json"
     path.write_text(json.dumps({**to_dict(config), "of_the_future": 1}))
     with pytest.raises(ConfigError, match="of_the_future"):

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from selfie_hear.config import ConfigError, EncoderConfig
 from selfie_hear.encoders import build_encoder
 from selfie_hear.pooling import mean_max
-from training.objectives import Selfie, SelfieConfig, build_objective
+from tests.training.runs import tiny
+from training.objectives import Selfie, SelfieConfig, Views, build_objective
 from training.ranks import ALONE
-from training.recipes import tiny
 
 SMALL = SelfieConfig(head_hidden=16, head_outputs=4)
 TERMS = ("loss", "align_loss", "diversity_loss", "decorrelation_loss")
@@ -24,16 +24,16 @@ def small_objective(config: SelfieConfig = SMALL) -> Selfie:
     """Without dropout, so that two passes over the same batch are equal; the target has moved away from the online."""
     torch.manual_seed(0)
     encoder = build_encoder(EncoderConfig(options={"channels": 3, "hidden": 8, "dropout": 0.0}), n_mels=8)
-    objective = Selfie(encoder, config, ALONE).train()
+    objective = Selfie(encoder, config, 6, ALONE).train()
     with torch.no_grad():
         for value in objective.target.parameters():
             value.add_(0.2 * torch.randn_like(value))
     return objective
 
 
-def views(count: int = 6) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    return torch.randn(count, 1, 8, 16, generator=generator), torch.randn(count, 1, 8, 16, generator=generator)
+def views(count: int = 6) -> Views:
+    first, second = torch.randn(2, count, 1, 8, 16, generator=torch.Generator().manual_seed(1))
+    return Views(first, second, torch.arange(count))
 
 
 def project(network: nn.Module, view: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ def project(network: nn.Module, view: Tensor) -> Tensor:
 
 def test_terms_are_scalars_and_the_embedding_carries_no_graph() -> None:
     objective = small_objective()
-    terms = objective(*views())
+    terms = objective(views())
     assert set(terms) == {*TERMS, "embedding"}
     assert all(terms[name].shape == () and terms[name].requires_grad for name in TERMS)
     assert terms["embedding"].shape == (6, objective.encoders()["online"].dim)
@@ -53,15 +53,15 @@ def test_terms_are_scalars_and_the_embedding_carries_no_graph() -> None:
 
 def test_embedding_is_the_mean_plus_max_of_the_online_encoder_over_the_first_view() -> None:
     objective = small_objective()
-    first, second = views()
+    first, second, clips, _ = views()
     frames = objective.online["encoder"](first)
-    torch.testing.assert_close(objective(first, second)["embedding"], frames.mean(1) + frames.amax(1))
+    torch.testing.assert_close(objective(Views(first, second, clips))["embedding"], frames.mean(1) + frames.amax(1))
 
 
 @pytest.mark.parametrize(("diversity", "decorrelation"), [(1.0, 1.0), (0.5, 3.0), (0.0, 0.0)])
 def test_loss_is_the_weighted_sum_of_its_terms(diversity: float, decorrelation: float) -> None:
     config = SelfieConfig(diversity, decorrelation, head_hidden=16, head_outputs=4)
-    terms = {name: value.item() for name, value in small_objective(config)(*views()).items() if name in TERMS}
+    terms = {name: value.item() for name, value in small_objective(config)(views()).items() if name in TERMS}
     expected = terms["align_loss"] + diversity * terms["diversity_loss"] + decorrelation * terms["decorrelation_loss"]
     assert terms["loss"] == pytest.approx(expected, abs=1e-6)
     assert terms["align_loss"] > 0
@@ -72,7 +72,7 @@ def test_loss_is_the_weighted_sum_of_its_terms(diversity: float, decorrelation: 
 def test_terms_are_those_of_both_directions_averaged() -> None:
     """Each view through the online network, against the other through the target network, row by row."""
     objective = small_objective()
-    first, second = views()
+    first, second, clips, _ = views()
     align, diverse, correlated = [], [], []
     with torch.no_grad():
         for view, other in ((first, second), (second, first)):
@@ -83,15 +83,15 @@ def test_terms_are_those_of_both_directions_averaged() -> None:
             diverse.append(-sum((q[i] - q[j]).square().sum().item() for i in range(n) for j in range(n)) / n**2)
             covariance = torch.cov(q.T)
             correlated.append((covariance - covariance.diag().diag()).square().sum().item())
-    terms = objective(first, second)
+    terms = objective(Views(first, second, clips))
     assert terms["align_loss"].item() == pytest.approx(sum(align) / 2, abs=1e-5)
     assert terms["diversity_loss"].item() == pytest.approx(sum(diverse) / 2, abs=1e-5)
     assert terms["decorrelation_loss"].item() == pytest.approx(sum(correlated) / 2, abs=1e-5)
 
 
 def test_terms_do_not_depend_on_which_view_comes_first() -> None:
-    first, second = views()
-    there, back = small_objective()(first, second), small_objective()(second, first)
+    first, second, clips, _ = views()
+    there, back = (small_objective()(Views(*pair, clips)) for pair in ((first, second), (second, first)))
     for name in TERMS:
         assert there[name].item() == pytest.approx(back[name].item(), abs=1e-6)
     assert not torch.allclose(there["embedding"], back["embedding"])
@@ -99,7 +99,7 @@ def test_terms_do_not_depend_on_which_view_comes_first() -> None:
 
 def test_gradient_reaches_every_online_parameter_and_no_target_one() -> None:
     objective = small_objective()
-    objective(*views())["loss"].backward()
+    objective(views())["loss"].backward()
     learning = {name: p for name, p in objective.named_parameters() if p.requires_grad}
     assert {name.split(".")[0] for name in learning} == {"online", "predictor"}
     assert all(p.grad is not None for p in learning.values())
@@ -134,10 +134,10 @@ def test_heads_have_the_sizes_of_the_configuration() -> None:
 
 
 def test_losses_are_float32_under_autocast_and_float64_in_float64() -> None:
-    first, second = views()
+    first, second, clips, _ = views()
     with torch.autocast("cpu", torch.bfloat16):
-        half = small_objective()(first, second)
-    double = small_objective().double()(first.double(), second.double())
+        half = small_objective()(Views(first, second, clips))
+    double = small_objective().double()(Views(first.double(), second.double(), clips))
     for name in TERMS:
         assert half[name].dtype == torch.float32
         assert double[name].dtype == torch.float64
@@ -145,20 +145,23 @@ def test_losses_are_float32_under_autocast_and_float64_in_float64() -> None:
 
 
 def test_networks_are_a_function_of_the_seed() -> None:
-    first = build_objective(tiny()).state_dict()
+    first = build_objective(tiny(), 6).state_dict()
     torch.manual_seed(99)
-    again, other = build_objective(tiny()).state_dict(), build_objective(replace(tiny(), seed=1)).state_dict()
+    again, other = (
+        build_objective(tiny(), 6).state_dict(),
+        build_objective(replace(tiny(), seed=1), 6).state_dict(),
+    )
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["predictor.0.weight"], other["predictor.0.weight"])
 
 
 def test_unknown_names_and_options_are_refused_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="objective 'byol' is unknown; known are selfie"):
-        build_objective(replace(tiny(), objective="byol"))
+    with pytest.raises(ConfigError, match="objective 'bjol' is unknown; known are selfie, byol, "):
+        build_objective(replace(tiny(), objective="bjol"), 6)
     with pytest.raises(ConfigError, match=r"objective_options: unknown key 'tau'; known keys are .*decay"):
-        build_objective(replace(tiny(), objective_options={"tau": 0.9}))
+        build_objective(replace(tiny(), objective_options={"tau": 0.9}), 6)
     with pytest.raises(ConfigError, match=r"objective_options.decay: must be in \[0, 1\], got 1.5"):
-        build_objective(replace(tiny(), objective_options={"decay": 1.5}))
+        build_objective(replace(tiny(), objective_options={"decay": 1.5}), 6)
     model = replace(tiny().model, encoder=EncoderConfig(options={"width": 3}))
-    with pytest.raises(ConfigError, match="unknown option width; options are channels, dropout, hidden"):
-        build_objective(replace(tiny(), model=model))
+    with pytest.raises(ConfigError, match="unknown option width; options are blocks, channels, dropout, hidden"):
+        build_objective(replace(tiny(), model=model), 6)

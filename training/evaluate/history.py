@@ -52,7 +52,7 @@ def _begin(run: Path) -> tuple[TrainConfig, Objective]:
     """The configuration of a run, and its networks as they are initialised."""
     config = from_dict(TrainConfig, read_json(run / "config.json"), str(run / "config.json"))
     with torch.random.fork_rng(devices=[]):
-        return config, build_objective(config)
+        return config, build_objective(config, read_json(run / "data.json")["clips"])
 
 
 def history(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from selfie_hear.pretrained import BRANCHES, file_digest, find_release
+from selfie_hear.pretrained import branches_of, file_digest, find_release
 from training.evaluate.tasks import TaskError
 
 BASELINES = {"log-mel": "training.evaluate.baselines.log_mel", "untrained": "training.evaluate.baselines.untrained"}
@@ -41,7 +41,7 @@ class ModelSpec:
 
 
 def find_models(name: str) -> list[ModelSpec]:
-    """A baseline, or both branches of a release.
+    """A baseline, or the branches of a release.
 
     Args:
         name: log-mel, untrained, a release's name or folder, or `hf-hub:ORG/NAME[@REVISION]`.
@@ -52,7 +52,8 @@ def find_models(name: str) -> list[ModelSpec]:
     if name in BASELINES:
         return [ModelSpec(name, BASELINES[name])]
     folder = find_release(name)
-    return [ModelSpec(f"{folder.name} {branch}", "selfie_hear", str(folder), {"branch": branch}) for branch in BRANCHES]
+    branches = branches_of(folder)
+    return [ModelSpec(f"{folder.name} {branch}", "selfie_hear", str(folder), {"branch": branch}) for branch in branches]
 
 
 def parse_module(text: str) -> ModelSpec:

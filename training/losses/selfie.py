@@ -1,4 +1,4 @@
-"""SELFIE's three losses (section 2.1) as pure functions of `(n, d)` rows of unit length."""
+"""SELFIE's three losses (section 2.1), functions of `(n, d)` rows of unit length."""
 
 from __future__ import annotations
 
