@@ -193,6 +193,11 @@ def test_it_does_not_matter_how_many_processes_there_are(packed: Path, clean: Pa
     assert content_of(tmp_path / "table") == content_of(clean)
 
 
+def interrupt(*_: object) -> None:
+    """As Ctrl-C does, also where a shell has told its children to ignore it."""
+    raise KeyboardInterrupt
+
+
 def test_killed_it_goes_on_where_it_stopped(packed: Path, clean: Path, tmp_path: Path) -> None:
     """A real SIGKILL, when the first part is done."""
     out, folder = tmp_path / "table", tmp_path / ".table.extracting"
@@ -222,7 +227,7 @@ def test_killed_before_it_got_its_name_it_only_gets_its_name(
     packed: Path, clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Path, "rename", lambda *_: signal.raise_signal(signal.SIGINT))
+        patch.setattr(Path, "rename", interrupt)
         extract(packed, tmp_path / "table", **BRIEF)
     seen: list[ExtractionProgress] = []
     extract(packed, tmp_path / "table", **BRIEF, report=seen.append)
@@ -235,7 +240,7 @@ def test_killed_before_it_got_its_name_it_only_gets_its_name(
 
 def test_what_was_begun_goes_on_only_with_the_same_settings(packed: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        extract(packed, tmp_path / "table", **BRIEF, report=lambda _: signal.raise_signal(signal.SIGINT))
+        extract(packed, tmp_path / "table", **BRIEF, report=interrupt)
     with pytest.raises(TargetsError, match=r"was begun with other settings \(crop, seed differ\); repeat those"):
         extract(packed, tmp_path / "table", **{**BRIEF, "crop_seconds": 0.2}, seed=1)
     other = tmp_path / "other"
