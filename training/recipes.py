@@ -31,7 +31,7 @@ def selfie_open10h() -> TrainConfig:
 
 
 def selfie3_open10h() -> TrainConfig:
-    """What the default weights were trained with: an encoder of three spectrograms; half an hour on two cores."""
+    """What the default weights were trained with: an encoder of three spectrograms, an hour on one CPU core."""
     return replace(
         selfie_open10h(),
         recipe="selfie3_open10h",
