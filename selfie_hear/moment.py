@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -52,14 +53,14 @@ class TimeMoment:
         return self._merged.normalised().float()
 
 
-class _Moments:
-    """Weighted sums over some frames: of time and frames about the centre `(B, 1)` of their time."""
+class _Moments(NamedTuple):
+    """Weighted sums over some frames: of time and frames about the centre of their time."""
 
-    def __init__(self, weight: Tensor, centre: Tensor, square: Tensor, sum_: Tensor, product: Tensor) -> None:
-        self.weight, self.centre = weight, centre  # (B, 1): sum of w, and the mean of t
-        self.square = square  # (B, 1): sum of w (t - centre)^2
-        self.sum = sum_  # (B, D): sum of w h
-        self.product = product  # (B, D): sum of w (t - centre) h
+    weight: Tensor  # (B, 1): sum of w
+    centre: Tensor  # (B, 1): mean of t under w
+    square: Tensor  # (B, 1): sum of w (t - centre)^2
+    sum: Tensor  # (B, D): sum of w h
+    product: Tensor  # (B, D): sum of w (t - centre) h
 
     @classmethod
     def of(cls, weights: Tensor, time: Tensor, frames: Tensor) -> _Moments:

@@ -54,7 +54,7 @@ OPEN10H = SELFIE.derive(
 
 THREEPATH = OPEN10H.derive(
     "selfie3_open10h",
-    "SELFIE on an encoder of three spectrograms, half an hour on two cores: selfie3-open10h",
+    "SELFIE on an encoder of three spectrograms, an hour on one CPU core: selfie3-open10h",
     model=ModelConfig(encoder=EncoderConfig("three_path_ntt"), scene_pooling="mean_max_moment"),
     objective_options={"decay": 0.99},
     steps=400,
