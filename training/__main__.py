@@ -14,7 +14,6 @@ from typing import Annotated
 import torch
 import typer
 from rich.logging import RichHandler
-from rich.table import Table
 
 from selfie_hear.audio import AudioError
 from selfie_hear.config import ConfigError, MissingExtraError
@@ -143,13 +142,10 @@ def targets(
 @app.command()
 def recipes() -> None:
     """List the recipes: what each trains, which paper it is from, on what data that trained."""
-    table = Table("recipe", "what", "encoder", "batch", "source", "data of the paper")
     for recipe in RECIPES.values():
-        config = recipe.config
-        table.add_row(
-            recipe.name, recipe.summary, config.model.encoder.name, str(config.batch), recipe.source, recipe.data
-        )
-    console.print(table)
+        typer.echo(f"{recipe.name}: {recipe.summary}")
+        typer.echo(f"    {recipe.config.model.encoder.name}, batch {recipe.config.batch}")
+        typer.echo(f"    {recipe.source}; on {recipe.data}")
 
 
 @app.command()

@@ -18,6 +18,7 @@ from tests.training.runs import metrics_of, steps_of
 from tests.training.tasks import make_task
 from training.__main__ import main
 from training.checkpoint import load_latest
+from training.recipes import RECIPES
 
 
 def commands(*lines: tuple[str | Path | int, ...]) -> list[Ended]:
@@ -226,3 +227,16 @@ def test_a_command_line_that_makes_no_sense_ends_with_code_2(
     assert caught.value.code == 2
     assert complaint in " ".join(capsys.readouterr().err.split())
     assert not (place / "run").exists() and not (place / "new").exists()
+
+
+def test_recipes_lists_every_recipe_with_its_encoder_batch_and_paper(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On stdout, to search through."""
+    monkeypatch.setattr(sys, "argv", ["training", "recipes"])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 0
+    said = capsys.readouterr().out
+    assert re.findall(r"^(\w+): ", said, re.MULTILINE) == list(RECIPES)
+    assert re.search(r"^byol_s_cvt: .*\n    cvt, batch 256\n    Elbanna et al.*; on .*AudioSet", said, re.MULTILINE)
