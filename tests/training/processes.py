@@ -6,6 +6,7 @@ import contextlib
 import io
 import multiprocessing
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -114,3 +115,30 @@ def finish(process: subprocess.Popen[str]) -> Ended:
     finally:
         process.kill()
     return Ended(process.returncode, said)
+
+
+def killed_with_workers(script: Path, *arguments: str | Path) -> None:
+    """Run a script that prints the numbers of its workers and kills itself; they must end, too."""
+    process = subprocess.run(
+        [sys.executable, script, *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert process.returncode == -signal.SIGKILL
+    workers = [int(pid) for pid in process.stdout.split()]
+    assert workers
+    until = time.monotonic() + 10
+    while any(map(_is_running, workers)) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not any(map(_is_running, workers))
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"

@@ -8,11 +8,7 @@ import json
 import multiprocessing
 import os
 import resource
-import signal
-import subprocess
-import sys
 import tarfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
@@ -25,11 +21,11 @@ import pytest
 import soundfile
 
 from selfie_hear.audio import read_audio
+from tests.training.processes import killed_with_workers
 from training.corpus.pack import Progress, pack
 from training.corpus.shards import FORMAT_VERSION, Pack, PackError, shard_name
 from training.corpus.workers import WorkerError
 
-ROOT = Path(__file__).parents[2]
 RATE = 8000
 
 
@@ -496,34 +492,12 @@ if __name__ == "__main__":
 """
 
 
-def is_running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state not in "ZX"
-
-
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_killed_it_goes_on_where_it_stopped_and_its_workers_end(tmp_path: Path) -> None:
     """A real SIGKILL, when the first shard is done."""
     audio, out, folder = ramps(tmp_path / "audio", 240), tmp_path / "out", tmp_path / ".out.packing"
     (tmp_path / "die.py").write_text(PACK_AND_DIE)
-    process = subprocess.run(
-        [sys.executable, tmp_path / "die.py", audio, out, str(of_clips(8))],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert process.returncode == -signal.SIGKILL
-    workers = [int(pid) for pid in process.stdout.split()]
-    assert workers
-    until = time.monotonic() + 10
-    while any(map(is_running, workers)) and time.monotonic() < until:
-        time.sleep(0.02)
-    assert not any(map(is_running, workers))
+    killed_with_workers(tmp_path / "die.py", audio, out, str(of_clips(8)))
     assert not out.exists()
     done = [int(path.stem.removeprefix("index-")) for path in folder.glob("index-*.parquet")]
     assert 1 <= len(done) < 30

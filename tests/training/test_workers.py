@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
-import subprocess
-import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.training.processes import killed_with_workers
 from training.corpus.workers import WorkerError, each_done
-
-ROOT = Path(__file__).parents[2]
 
 
 def touch(path: Path) -> None:
@@ -59,29 +54,7 @@ if __name__ == "__main__":
 """
 
 
-def is_running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state not in "ZX"
-
-
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_workers_end_with_the_process_that_began_them(tmp_path: Path) -> None:
     (tmp_path / "die.py").write_text(DIE)
-    process = subprocess.run(
-        [sys.executable, tmp_path / "die.py"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert process.returncode == -signal.SIGKILL
-    workers = [int(pid) for pid in process.stdout.split()]
-    assert workers
-    until = time.monotonic() + 10
-    while any(map(is_running, workers)) and time.monotonic() < until:
-        time.sleep(0.02)
-    assert not any(map(is_running, workers))
+    killed_with_workers(tmp_path / "die.py")
