@@ -208,5 +208,6 @@ def test_recipes_derive_by_what_differs() -> None:
     assert replace(stretch, recipe="cola", augment=cola.augment) == cola
     assert replace(stretch.augment, stretch_probability=0.0) == cola.augment
     assert cola.augment.noise_probability == 1.0
-    hybrid = get_recipe("hybrid_byol_s_1to4")
+    hybrid = get_recipe("hybrid_byol_s_cvt_1to4")
     assert dict(hybrid.objective_options) == {"decay": 0.99, "supervised_weight": 1, "self_supervised_weight": 4}
+    assert hybrid.model.encoder.name == "cvt"

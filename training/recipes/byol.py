@@ -51,13 +51,14 @@ HYBRID = BYOL_S.derive(
     source=f"{PAPER}, section 2.2",
     objective="hybrid",
 )
+HYBRID_CVT = _with_encoder(HYBRID, "cvt")
 
 
-def _with_ratio(alpha: float, beta: float) -> Recipe:
-    return HYBRID.derive(
-        f"hybrid_byol_s_{alpha:g}to{beta:g}",
-        f"hybrid_byol_s with alpha : beta = {alpha:g} : {beta:g}",
-        source=f"{PAPER}, section 3.3",
+def _with_ratio(alpha: int, beta: int) -> Recipe:
+    return HYBRID_CVT.derive(
+        f"hybrid_byol_s_cvt_{alpha}to{beta}",
+        f"hybrid_byol_s_cvt with alpha : beta = {alpha} : {beta}",
+        source=f"{PAPER}, section 3.4",
         objective_options={"decay": 0.99, "supervised_weight": alpha, "self_supervised_weight": beta},
     )
 
@@ -67,7 +68,7 @@ RECIPES = [
     BYOL_S,
     *(_with_encoder(BYOL_S, encoder) for encoder in ("cvt", "clstm", "resnetish34")),
     HYBRID,
-    _with_encoder(HYBRID, "cvt"),
+    HYBRID_CVT,
     *(
         BYOL_S.derive(
             f"byol_s_{milliseconds}ms",
@@ -77,5 +78,5 @@ RECIPES = [
         )
         for milliseconds in (500, 1425, 2000)
     ),
-    *(_with_ratio(alpha, beta) for alpha, beta in ((1, 4), (1, 2), (2, 1), (4, 1))),
+    *(_with_ratio(alpha, beta) for alpha, beta in ((1, 4), (1, 2), (2, 3), (3, 2), (2, 1), (4, 1))),
 ]
