@@ -107,8 +107,7 @@ def breakdown(data: Path, options: argparse.Namespace) -> None:
     half = trainer.config.precision == "bf16"
 
     def views() -> Views:
-        mel = trainer.front_end(batch.audio[0].float() / 32768.0)
-        return Views(trainer.augment(mel, generator), trainer.augment(mel, generator), batch.clips)
+        return Views(*trainer.views(batch.audio, generator), batch.clips)
 
     def forward() -> torch.Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=half):

@@ -124,6 +124,7 @@ def render(
         f"{training['warmup_steps']} steps of warm-up",
         "objective": f"{training['objective']} {training['objective_options']}",
         "augmentation": training["augment"],
+        **({"of the second view": second} if (second := training.get("second_view")) else {}),
         "seed": training["seed"],
     }
     return _TEMPLATE.format(

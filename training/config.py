@@ -25,6 +25,7 @@ class TrainConfig:
     objective: str = "selfie"
     objective_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
+    second_view: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # what of `augment` it has otherwise
     sampling: SamplingConfig = dataclasses.field(default_factory=SamplingConfig)
     crop_seconds: float = 0.95
     batch: int = 512  # of all processes together
@@ -58,6 +59,12 @@ class TrainConfig:
             raise ConfigError(f"learning_rate: must be positive, got {self.learning_rate}")
         if self.crop_samples < 8 * self.model.front_end.hop_length:
             raise ConfigError(f"crop_seconds: must be at least 8 mel frames, got {self.crop_seconds} s")
+        self.augment_second  # noqa: B018 - checks it
+
+    @property
+    def augment_second(self) -> AugmentConfig:
+        """The augmentation of the second view."""
+        return from_dict(AugmentConfig, {**to_dict(self.augment), **self.second_view}, "second_view")
 
     @property
     def crop_samples(self) -> int:
@@ -89,7 +96,7 @@ def with_settings(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
         place: Any = values
         for parent in parents:
             place = place.get(parent) if isinstance(place, dict) else None
-        free = bool(parents) and parents[-1] in ("options", "objective_options", "weights")
+        free = bool(parents) and parents[-1] in ("options", "objective_options", "second_view", "weights")
         if not isinstance(place, dict) or (leaf not in place and not free):
             raise ConfigError(f"--set: unknown key {key!r}; known keys are {', '.join(_keys(values))}")
         place[leaf] = value

@@ -20,7 +20,6 @@ from torch.nn.parallel import DistributedDataParallel
 from selfie_hear.config import ConfigError
 from selfie_hear.frontend import LogMel
 from training import checkpoint
-from training.augment import build_augmentation, build_waveform_augmentation, samples_beside
 from training.batch_norm import over_all_ranks
 from training.config import TrainConfig
 from training.corpus.crops import Batch, Crops
@@ -32,6 +31,7 @@ from training.objectives import Views, build_objective
 from training.ranks import ALONE, Ranks
 from training.run import RunFolder
 from training.schedule import learning_rate
+from training.views import TwoViews, margin_of
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +46,7 @@ class TrainingError(RuntimeError):
 
 def crops_of(config: TrainConfig, data: Path, targets: Path | None = None) -> Crops:
     """The batches of a run on the pack `data`, with its targets if there are any."""
-    margin = config.model.front_end.win_length // 2
-    margin += samples_beside(config.augment, config.crop_samples + 2 * margin)
-    return Crops(data, config.crop_samples, margin, config.batch, config.seed, config.sampling, targets)
+    return Crops(data, config.crop_samples, margin_of(config), config.batch, config.seed, config.sampling, targets)
 
 
 class Trainer:
@@ -82,7 +80,7 @@ class Trainer:
         self.config = replace(config, precision=resolve_precision(config.precision, device))
         self.run, self.device, self.ranks = RunFolder(run), device, ranks
         front_end = config.model.front_end
-        self.front_end = LogMel(front_end).to(device)
+        self.views = TwoViews(config, LogMel(front_end).to(device))
         self.crops = crops_of(config, data, targets)
         if self.crops.pack.sample_rate != front_end.sample_rate:
             raise ConfigError(
@@ -101,9 +99,6 @@ class Trainer:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # the name that torch has for it since is not in 2.6
                 self.network = DistributedDataParallel(objective, broadcast_buffers=False, gradient_as_bucket_view=True)
-        samples = config.crop_samples + 2 * (front_end.win_length // 2)
-        self.augment_audio = build_waveform_augmentation(config.augment, front_end.sample_rate, samples)
-        self.augment = build_augmentation(config.augment)
         learning = [p for p in objective.parameters() if p.requires_grad]
         self.optimiser = torch.optim.Adam(learning, lr=config.learning_rate, fused=True)
         self.step = 0
@@ -196,11 +191,7 @@ class Trainer:
         return {**total, "embedding": embedding}
 
     def _terms(self, part: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        sounds = [crops.float() / 32768.0 for crops in part.audio]
-        if self.augment_audio.steps:  # then each view has a sound of its own
-            sounds = [self.augment_audio(sound, generator, self.ranks) for sound in (sounds[0], sounds[-1])]
-        mels = [self.front_end(sound) for sound in sounds]
-        first, second = (self.augment(mel, generator, self.ranks) for mel in (mels[0], mels[-1]))
+        first, second = self.views(part.audio, generator, self.ranks)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             terms: dict[str, Tensor] = self.network(Views(first, second, part.clips, part.targets))
         return terms

@@ -124,7 +124,7 @@ def test_each_view_is_of_a_sound_of_its_own(
     audio = trainer.crops.read(0, trainer.rows).audio.float() / 32768
     choices = []
     for view, sound in zip(views_of(trainer, monkeypatch), (audio[0], audio[-1]), strict=True):
-        forwards, backwards = trainer.front_end(sound), trainer.front_end(sound.flip(1))
+        forwards, backwards = trainer.views.front_end(sound), trainer.views.front_end(sound.flip(1))
         same = [torch.equal(view[row], forwards[row]) for row in range(8)]
         assert all(torch.equal(view[row], backwards[row]) for row in range(8) if not same[row])
         choices.append(same)

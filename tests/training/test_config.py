@@ -205,8 +205,8 @@ def test_a_recipe_is_made_of_what_there_is(name: str) -> None:
 
 def test_recipes_derive_by_what_differs() -> None:
     stretch, cola = get_recipe("cola_stretch"), get_recipe("cola")
-    assert replace(stretch, recipe="cola", augment=cola.augment) == cola
-    assert replace(stretch.augment, stretch_probability=0.0) == cola.augment
+    assert replace(stretch, recipe="cola", second_view=cola.second_view) == cola
+    assert {**cola.second_view, "stretch_probability": 0.5, "stretch": 0.1} == stretch.second_view
     assert cola.augment.noise_probability == 1.0
     hybrid = get_recipe("hybrid_byol_s_cvt_1to4")
     assert dict(hybrid.objective_options) == {"decay": 0.99, "supervised_weight": 1, "self_supervised_weight": 4}

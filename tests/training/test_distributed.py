@@ -57,7 +57,7 @@ class Doubled(nn.Module):
 
 def trainer_of(config: TrainConfig, data: Path, run: Path, ranks: Any) -> Trainer:
     trainer = Trainer(config, data, run, CPU, ranks)
-    trainer.front_end = Doubled(trainer.front_end)  # type: ignore[assignment]
+    trainer.views.front_end = Doubled(trainer.views.front_end)  # type: ignore[assignment]
     return trainer
 
 

@@ -22,6 +22,7 @@ from selfie_hear.encoders import Encoder
 from selfie_hear.pretrained import load_release
 from tests.training.processes import CPU, Ended, command, in_ranks
 from tests.training.runs import TIMES, ignore, metrics_of, steps_of, tensors_of, tiny, without_times
+from training.augment import Augmentation
 from training.checkpoint import checkpoints
 from training.config import TrainConfig
 from training.corpus.crops import Batch, SamplingConfig
@@ -274,19 +275,19 @@ def test_each_step_of_a_run_hears_the_batch_of_its_number(packed: Path, tmp_path
 def test_a_crop_gives_the_number_of_centred_frames(packed: Path, tmp_path: Path) -> None:
     """0.95 s every 10 ms: 96 frames, the outer ones centred on the ends of the crop."""
     trainer = Trainer(tiny(), packed, tmp_path, CPU)
-    assert trainer.front_end(batch_of(trainer).audio[0].float() / 32768).shape == (8, 1, 16, 96)
+    assert trainer.views.front_end(batch_of(trainer).audio[0].float() / 32768).shape == (8, 1, 16, 96)
 
 
 def views_of(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     """The log-mel batches of one step, before they are augmented."""
     seen: list[Tensor] = []
-    augment = type(trainer.augment).__call__
+    augment = Augmentation.__call__
 
     def watch(self: Any, mel: Tensor, *rest: Any) -> Tensor:
         seen.append(mel.clone())
         return augment(self, mel, *rest)
 
-    monkeypatch.setattr(type(trainer.augment), "__call__", watch)
+    monkeypatch.setattr(Augmentation, "__call__", watch)
     trainer.train_step(batch_of(trainer))
     return seen
 
@@ -299,8 +300,8 @@ def test_views_are_made_of_as_many_crops_as_the_sampling_says(
     trainer = Trainer(config, packed, tmp_path, CPU)
     audio = batch_of(trainer).audio.float() / 32768
     first, second = views_of(trainer, monkeypatch)
-    torch.testing.assert_close(first, trainer.front_end(audio[0]))
-    torch.testing.assert_close(second, trainer.front_end(audio[crops - 1]))
+    torch.testing.assert_close(first, trainer.views.front_end(audio[0]))
+    torch.testing.assert_close(second, trainer.views.front_end(audio[crops - 1]))
     assert torch.equal(first, second) == (crops == 1)
 
 

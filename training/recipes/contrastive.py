@@ -22,18 +22,21 @@ COLA = Recipe(
         model=ModelConfig(WINDOW_25_MS, EncoderConfig("efficientnet_b0")),
         objective="cola",
         augment=AugmentConfig(crop_by="none", background_share=0.0, fader_gain=0.0, noise_probability=1.0),
+        second_view={"noise_probability": 0.0},
         sampling=TWO_CROPS,
         batch=128,
         learning_rate=1e-3,
     ),
     f"{EMAMI}, section 3; after Saeed et al. (COLA)",
     "AudioSet",
-    "two crops of a clip, with noise, found among those of other clips by a bilinear score",
+    "a crop with noise finds another of its clip among those of other clips, by a bilinear score",
 )
 
 
 def _with(name: str, what: str, **augment: float) -> Recipe:
-    return COLA.derive(name, f"COLA with {what}", source=f"{EMAMI}, tables 1 and 2", augment=augment)
+    """The crop that is to be found is augmented; the one that looks for it has noise."""
+    second = {**COLA.config.second_view, **augment}
+    return COLA.derive(name, f"COLA with {what}", source=f"{EMAMI}, section 2.1, tables 1 and 2", second_view=second)
 
 
 STRETCH = {"stretch_probability": 0.5, "stretch": 0.1}
