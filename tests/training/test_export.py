@@ -137,14 +137,24 @@ def test_the_card_says_what_the_values_are(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_method_without_a_target_network_releases_the_online_encoder_alone(run: Path, tmp_path: Path) -> None:
-    config = replace(tiny(), objective="simclr", objective_options={"head_hidden": 32, "head_outputs": 8})
+    config = replace(
+        tiny(),
+        objective="simclr",
+        objective_options={"head_hidden": 32, "head_outputs": 8},
+        second_view={"flip_probability": 0.5},
+    )
     Trainer(config, run.parent / "packed", tmp_path / "run", torch.device("cpu")).fit(1, lambda *_: None)
     release = tmp_path / "mine"
     done = export(tmp_path / "run", release)
     assert set(done.rounding) == {"online"} == set(branches_of(release))
     assert not (release / "target.safetensors").exists()
     card = (release / "README.md").read_text()
-    for text in ("SIMCLR on ", "HEAR, SIMCLR]", "after Chen et al.: *A simple framework"):
+    for text in (
+        "SIMCLR on ",
+        "HEAR, SIMCLR]",
+        "after Chen et al.: *A simple framework",
+        "| of the second view | {'flip_pr",
+    ):
         assert text in card
     assert 'branch="target"' not in card and "SELFIE" not in card
     assert [spec.name for spec in find_models(str(release))] == ["mine online"]
