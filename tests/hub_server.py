@@ -103,6 +103,7 @@ class _RefusedError(Exception):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # headers and body in one packet, for which the client does not wait
     hub: HubServer
 
     def log_message(self, *_: Any) -> None:
@@ -145,6 +146,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/(preupload|commit|branch|revision|tree)/(.+)", path):
             repository = self._repository(found[1], write=self.command == "POST")
             getattr(self, f"_{found[2]}")(repository, found[1], unquote(found[3]), body)
+        elif found := re.fullmatch(r"/api/models/([^/]+/[^/]+)", path):
+            self._revision(self._repository(found[1]), found[1], "main", b"")
         elif found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             self._resolve(self._repository(found[1]), unquote(found[2]), unquote(found[3]))
         else:
@@ -176,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise _RefusedError(401, message="Invalid username or password.")
         if name in self.hub.repositories:
             raise _RefusedError(409, message="You already created this model repo")
-        self.hub.add(name, private=bool(wanted.get("private")))
+        self.hub.add(name, private=wanted.get("visibility") == "private" or wanted.get("private", False))
         self._json({"url": f"{self.hub.address}/{name}", "name": name, "id": name})
 
     def _validate(self, content: str) -> None:

@@ -261,6 +261,8 @@ def main() -> None:
     rank = os.environ.get("RANK", "0")
     level = logging.INFO if rank == "0" else logging.ERROR  # one of several processes speaks for all
     logging.basicConfig(level=level, format="%(message)s", handlers=[RichHandler(console=console)])
+    for http in ("httpx", "httpx2"):  # of the Hub's client, each request
+        logging.getLogger(http).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view")  # of a weight of nine values
     try:
         app()
