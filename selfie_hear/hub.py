@@ -113,7 +113,7 @@ def reason(error: Exception) -> str:
 
     status = _status(error)
     if isinstance(error, OfflineModeIsEnabled):
-        return "it is not in the cache, and HF_HUB_OFFLINE is set; unset it once, with a network, to fetch it"
+        return f"HF_HUB_OFFLINE is set, and the cache does not have it; unset it to ask {constants.ENDPOINT}"
     if isinstance(error, RevisionNotFoundError):
         return "it has no such revision; accepted are a branch, a tag or a full commit"
     if isinstance(error, EntryNotFoundError) and status:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import json
-import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -22,33 +17,12 @@ from selfie_hear import load_model
 from selfie_hear.pretrained import file_digest
 from tests.hub_server import FIRST, HubServer, Repository, hub_server
 from tests.hub_visitor import Visitor, embedding, load
+from tests.training.pushes import push, push_with
 from tests.training.runs import ignore, tiny
-from training.__main__ import main
+from training.evaluate.models import find_models
 from training.export import export
-from training.hub_card import hub_card, is_edited
+from training.hub_card import hub_card
 from training.loop import Trainer
-
-
-class Said(NamedTuple):
-    """What a command ended with and said."""
-
-    code: int
-    out: str
-    notes: str
-
-
-def push(*words: str | Path, token: str = "hf_right") -> Said:
-    """A job: `python -m training push WORDS`."""
-    sys.argv = ["training", "push", *map(str, words)]
-    os.environ["HF_TOKEN"] = token
-    code = 0
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as notes:
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-    del os.environ["HF_TOKEN"]
-    return Said(code, out.getvalue(), notes.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +95,13 @@ def test_push_and_pull(server: HubServer, visit: Visitor, name: str, releases: t
     assert [(row.dataset_type, row.metric_value) for row in data["eval_results"]] == [("esc10", 51.3)]
     found = visit(load, done.out.strip(), "target")
     np.testing.assert_array_equal(found.embedding, embedding(load_model(releases[0], branch="target")))
+    pin = done.out.strip()
+    assert visit(models_of, pin) == [f"{pin} online", f"{pin} target"]
+
+
+def models_of(source: str) -> list[str]:
+    """A job: how evaluations name what they find there."""
+    return [spec.name for spec in find_models(source)]
 
 
 def test_the_same_twice_is_one_commit(
@@ -223,11 +204,6 @@ def test_without_the_right_token(
     assert server.repositories[name].branches == {"main": next(iter(server.repositories[name].commits))}
 
 
-def push_with(words: tuple[str | Path, ...], token: str) -> Said:
-    """A job: push with another token."""
-    return push(*words, token=token)
-
-
 @pytest.mark.parametrize("part", ["preupload", "/lfs/", "objects/batch", "/commit/", "/branch/", "validate-yaml"])
 def test_a_push_that_fails_changes_nothing_and_can_be_done_again(
     server: HubServer, visit: Visitor, name: str, releases: tuple[Path, Path], part: str
@@ -304,13 +280,3 @@ def test_mistakes_are_told_before_anything_is_asked(
         assert refused.code == 1 and message in refused.notes.replace("\n", " "), words
         assert refused.notes.startswith("error: ") and "Traceback" not in refused.notes
     assert server.asked("org/") == server.asked("create") == []
-
-
-def test_seals() -> None:
-    card = '---\nlicense: mit\n---\n\n# mine\nload_model("path/to/mine")\nload_model("path/to/mine2")\n'
-    sealed = hub_card(card, "mine", "org/x")
-    assert not is_edited(sealed) and is_edited(card)
-    assert hub_card(sealed, "mine", "org/x") == sealed
-    assert 'load_model("hf-hub:org/x")\nload_model("path/to/mine2")' in sealed
-    for edited in (sealed + "\n", sealed.replace("mit", "MIT"), sealed.replace("\n", "\r\n"), "", "---\n"):
-        assert is_edited(edited)
