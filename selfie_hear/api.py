@@ -51,9 +51,11 @@ def load_model(
         a torch module with `sample_rate` (Hz), `scene_embedding_size` and `timestamp_embedding_size`.
 
     Raises:
-        ReleaseError: an unknown name or branch, missing or damaged files, foreign or pickled weights.
+        ReleaseError: an unknown name or branch, missing or damaged files, foreign or pickled weights; of the
+            Hub also: no such repository or revision, no access, or no server and nothing in the cache.
     """
-    model = load_release(find_release(str(model_file_path), name=name, revision=revision), branch)
+    folder = find_release(str(model_file_path), name=name, revision=revision, branches=(branch,))
+    model = load_release(folder, branch)
     if timestamp_window_ms is not None:
         model.timestamp_window_ms = timestamp_window_ms
     if scene_pooling is not None:

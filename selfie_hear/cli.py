@@ -118,7 +118,7 @@ def models() -> None:
 def _load(model: str, branch: str, device: str) -> Embedder:
     try:
         where = torch.device(device)
-        return load_release(find_release(model), branch).to(where)
+        return load_release(find_release(model, branches=(branch,)), branch).to(where)
     except (RuntimeError, AssertionError) as error:  # torch's own words for a device that is not there
         raise ReleaseError(f"--device {device}: {str(error).splitlines()[0]}") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -13,10 +14,10 @@ from safetensors.torch import load_file
 
 from selfie_hear.config import FORMAT_VERSION, ConfigError, ReleaseConfig, from_dict
 from selfie_hear.embedder import Embedder
+from selfie_hear.hub import HUB_PREFIX, HubError, discard, download, parse_source
 
 DEFAULT = "selfie3-open10h"
 BRANCHES = ("online", "target")
-HUB_PREFIX = "hf-hub:"
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
 
 
@@ -35,7 +36,9 @@ def bundled_releases() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(bundled_folder().glob("*/config.json"))}
 
 
-def find_release(source: str = "", *, name: str = DEFAULT, revision: str | None = None) -> Path:
+def find_release(
+    source: str = "", *, name: str = DEFAULT, revision: str | None = None, branches: Sequence[str] = BRANCHES
+) -> Path:
     """The folder of a release.
 
     Args:
@@ -43,14 +46,15 @@ def find_release(source: str = "", *, name: str = DEFAULT, revision: str | None 
             `hf-hub:ORG/NAME[@REVISION]`.
         name: of a bundled release.
         revision: branch, tag or commit on the Hub; the same as `@REVISION`.
+        branches: whose weights are wanted; of the Hub, no others are fetched.
 
     Raises:
-        ReleaseError: no such name, folder or repository, or not a release.
+        ReleaseError: no such name, folder or repository, or not a release; of the Hub also: damaged files.
     """
     if source and name != DEFAULT:
         raise ReleaseError(f"a model ({source}) and the bundled name {name!r} were given; give one of them")
     if source.startswith(HUB_PREFIX):
-        return _download(source.removeprefix(HUB_PREFIX), revision)
+        return _fetch_release(source, revision, branches)
     if revision is not None:
         raise ReleaseError(f"revision {revision!r} only goes with a model from the Hub ({HUB_PREFIX}ORG/NAME)")
     releases = bundled_releases()
@@ -130,8 +134,7 @@ def load_release(folder: Path, branch: str = "online") -> Embedder:
         have = sorted(p.name for p in folder.glob("*.safetensors"))
         raise ReleaseError(f"{path}: missing; the folder has {', '.join(have) or 'no safetensors files'}")
     try:
-        if file_digest(path) != config.sha256.get(path.name):
-            raise ReleaseError(f"{path}: damaged or not of this release, its SHA-256 is not the one in config.json")
+        _check_digest(path, config)
         weights = load_file(path)
         with torch.device("cpu"):
             model = Embedder(config.model).float()  # whatever a program's default device and type are
@@ -154,18 +157,27 @@ def _widen(value: torch.Tensor) -> torch.Tensor:
     return value.float() if value.is_floating_point() else value
 
 
-def _download(repository: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download  # only now: it is slow to import and most models are local
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+def _check_digest(path: Path, config: ReleaseConfig) -> None:
+    if file_digest(path) != config.sha256[path.name]:
+        raise ReleaseError(f"{path}: damaged or not of this release, its SHA-256 is not the one in config.json")
 
-    repository, at, tag = repository.partition("@")
-    if at and revision is not None and revision != tag:
-        raise ReleaseError(f"two revisions were given: @{tag} and revision={revision!r}")
+
+def _fetch_release(source: str, revision: str | None, branches: Sequence[str]) -> Path:
+    """A folder of the Hub's cache, named after its commit, with `config.json` and those weights.
+
+    No file name that the repository states is used.
+    """
     try:
-        folder = snapshot_download(
-            repository, revision=tag or revision, allow_patterns=["config.json", "*.safetensors", "README.md"]
-        )
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        what = f"{HUB_PREFIX}{repository}" + (f"@{tag or revision}" if tag or revision else "")
-        raise ReleaseError(f"{what}: could not be fetched from the Hub: {error}") from error
-    return Path(folder)
+        repository, wanted = parse_source(source, revision)
+        path = download(repository, wanted, "config.json")
+        config = read_config(path.parent)
+        for name in (f"{branch}.safetensors" for branch in branches):
+            if name in config.sha256:
+                path = download(repository, path.parent.name, name)
+                _check_digest(path, config)
+    except HubError as error:
+        raise ReleaseError(str(error)) from error
+    except ReleaseError as error:
+        discard(path)  # the last one is wrong: kept, it would be in the way for ever
+        raise ReleaseError(f"{source}: {error}; it was removed from the cache and will be fetched anew") from error
+    return path.parent

@@ -11,7 +11,7 @@ from pathlib import Path
 FLOORS = {
     "selfie_hear.config": 0,
     "selfie_hear.framing": 1, "selfie_hear.frontend": 1, "selfie_hear.pooling": 1,
-    "selfie_hear.moment": 1, "selfie_hear.audio": 1,
+    "selfie_hear.moment": 1, "selfie_hear.audio": 1, "selfie_hear.hub": 1,
     "selfie_hear.tables": 1, "selfie_hear.encoders.dropout": 1, "selfie_hear.encoders.base": 1,
     "selfie_hear.encoders.input_norm": 1, "selfie_hear.encoders.transformers_extra": 1,
     "selfie_hear.encoders.audio_ntt": 2, "selfie_hear.encoders.strided": 2, "selfie_hear.encoders.three_path_ntt": 3,

@@ -1,4 +1,4 @@
-"""`python -m training`: pack audio, train, export, evaluate."""
+"""`python -m training`: pack audio, train, export, push, evaluate."""
 
 from __future__ import annotations
 
@@ -45,13 +45,15 @@ from training.evaluate.tasks import TaskError
 from training.export import ExportError, export
 from training.loop import Trainer, TrainingError, crops_of
 from training.memory import keep_freed_memory
+from training.push import PushError, plan_push
+from training.push import push as push_release
 from training.ranks import RanksError, joined_ranks
 from training.recipes import RECIPES, get_recipe
 
 ERRORS = (
     AudioError, CheckpointError, ConfigError, ExportError, HearError, HearTasksError, LeaderboardError, ManifestError,
-    MissingExtraError, PackError, PrepareError, RanksError, ReleaseError, ReportError, TargetsError, TaskError,
-    TrainingError, WorkerError, OSError,
+    MissingExtraError, PackError, PrepareError, PushError, RanksError, ReleaseError, ReportError, TargetsError,
+    TaskError, TrainingError, WorkerError, OSError,
 )  # fmt: skip
 app = typer.Typer(
     rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False, help="Pre-train selfie_hear encoders."
@@ -223,6 +225,32 @@ def export_run(
     say(f"{out}: exported")
 
 
+@app.command()
+def push(
+    release: Annotated[str, typer.Argument(help="A release folder, such as weights/NAME, or a bundled name.")],
+    repo: Annotated[str, typer.Option(help="ORG/NAME on the Hub; made if it is not there.")],
+    private: Annotated[bool, typer.Option("--private", help="Make it private.")] = False,
+    revision: Annotated[str, typer.Option(help="The branch to commit to; made if it is not there.")] = "main",
+    replace_card: Annotated[
+        bool, typer.Option("--replace-card", help="Even if people edited the card there; otherwise it is kept.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")] = False,
+) -> None:
+    """Push a release to the Hugging Face Hub in one commit; prints what to give to load_model to get just this."""
+    plan = plan_push(find_release(release), repo, revision, private, replace_card)
+    for name in plan.files:
+        say(f"{name}  {plan.size(name) / 1e6:.3f} MB")
+    if plan.kept_card:
+        say("README.md was edited there and is kept; --replace-card replaces it")
+    where = f"commit {plan.head}" if plan.head else "a new repository, or one that needs another token"
+    say(f"{repo}: {where}{'' if plan.is_branch or revision == 'main' else f', new branch {revision}'}")
+    if dry_run:
+        return
+    commit = push_release(plan)
+    say(f"{repo}: {'nothing has changed' if commit == plan.head else 'pushed'}")
+    typer.echo(f"hf-hub:{repo}@{commit}")
+
+
 app.add_typer(hear_tasks, name="hear-tasks", help="The 19 tasks of HEAR 2021: list, fetch or verify them.")
 for command in (prepare, linear, regression, knn, finetune, history, cka, hear, windows, report):
     app.command()(command)
@@ -233,6 +261,8 @@ def main() -> None:
     rank = os.environ.get("RANK", "0")
     level = logging.INFO if rank == "0" else logging.ERROR  # one of several processes speaks for all
     logging.basicConfig(level=level, format="%(message)s", handlers=[RichHandler(console=console)])
+    for http in ("httpx", "httpx2"):  # of the Hub's client, each request
+        logging.getLogger(http).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view")  # of a weight of nine values
     try:
         app()

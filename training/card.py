@@ -11,13 +11,11 @@ from selfie_hear.config import ReleaseConfig
 from training.evaluate.markdown import ABSENT
 from training.evaluate.report.results import ReportError
 from training.evaluate.report.summary import linear_table, markdown_table
+from training.header import header
 from training.objectives import OBJECTIVES
 
 _TEMPLATE = """---
-license: {hub_licence}
-library_name: selfie_hear
-pipeline_tag: feature-extraction
-tags: [audio, audio-embedding, self-supervised, HEAR, {method}]
+{header}
 ---
 
 # {name}
@@ -106,6 +104,7 @@ def render(
         shape: values per scene and per timestamp embedding, and ms between the latter.
         results: what commands wrote to `--json`, of the kinds linear, regression, knn and hear.
     """
+    table = results_table(results)
     front_end, training = release.model.front_end, release.training
     by_licence: dict[str, list[float]] = defaultdict(lambda: [0, 0.0])
     for row in data["sources"]:
@@ -129,10 +128,9 @@ def render(
     }
     return _TEMPLATE.format(
         name=release.name,
-        method=training["objective"].upper(),
         paper=OBJECTIVES[training["objective"]].paper,
         target=_TARGET if "target.safetensors" in release.sha256 else "",
-        hub_licence=release.licence.lower(),
+        header=header(release, data["sources"], results),
         licence=release.licence,
         summary=release.summary,
         rate=front_end.sample_rate,
@@ -144,13 +142,12 @@ def render(
         step=format(shape[2], "g"),
         order=_ORDER.format(first=shape[1]) if shape[0] > shape[1] else "",
         recipe=training["recipe"],
-        results=results_table(results),
+        results=table,
         training="\n".join(f"| {key} | {value} |" for key, value in values.items()),
         rounding=", ".join(f"{value:.1e} ({branch})" for branch, value in rounding.items())
         + ", relative to its length",
         data=release.data,
-        obligations=(_RECIPROCAL.format(hours=reciprocal) if reciprocal else "")
-        + (_SECOND if "targets" in data else ""),
+        obligations=obligations,
         licences="\n".join(f"| {name} | {n} | {h:.2f} |" for name, (n, h) in sorted(by_licence.items())),
         sources="\n".join(
             f"| {row['source']} | {row['licence']} | {row['clips']} | {row['hours']:.3f} |" for row in data["sources"]

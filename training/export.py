@@ -11,19 +11,17 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from selfie_hear import get_scene_embeddings, get_timestamp_embeddings
 from selfie_hear.config import FORMAT_VERSION, ReleaseConfig, from_dict, to_dict
 from selfie_hear.embedder import Embedder
-from selfie_hear.pretrained import bundled_folder, file_digest, load_release
+from selfie_hear.pretrained import bundled_folder, file_digest
 from training import card, checkpoint
 from training.config import TrainConfig
 from training.embedders import embedder_of
 from training.evaluate.report.results import read_result
 from training.files import whole_folder
+from training.golden import write_golden
 from training.objectives import build_objective
 from training.run import read_json
-
-GOLDEN_TOLERANCE = 1e-4  # between processors; embeddings are of the order of 1
 
 
 class ExportError(ValueError):
@@ -82,7 +80,7 @@ def export(run: Path, out: Path, licence: str = "CC-BY-4.0", results: Sequence[P
             sha256={f"{branch}.safetensors": file_digest(partial / f"{branch}.safetensors") for branch in exact},
         )
         (partial / "config.json").write_text(json.dumps(to_dict(release), indent=2) + "\n")
-        rounding = _write_golden(partial, exact)
+        rounding = write_golden(partial, exact)
         sizes = exact["online"].scene_embedding_size, exact["online"].timestamp_embedding_size
         step_ms = 1000 * exact["online"].grid.step / exact["online"].sample_rate
         source = f'name="{out.name}"' if out.parent.resolve() == bundled_folder() else f'"path/to/{out.name}"'
@@ -99,34 +97,3 @@ def _halve(state: dict[str, Tensor]) -> dict[str, Tensor]:
         weight = name.startswith("encoder.") and value.ndim > 1
         halved[name] = (value.half() if weight else value).contiguous()
     return halved
-
-
-def golden_clips(sample_rate: int) -> list[Tensor]:
-    """Three clips that any machine makes alike: a chirp with a fading partial, bursts of noise, silence and a click."""
-    time = torch.arange(int(1.3 * sample_rate), dtype=torch.float64) / sample_rate
-    chirp = 0.5 * torch.sin(2 * torch.pi * (200 * time + 900 * time**2)) * torch.exp(-time)
-    generator = torch.Generator().manual_seed(0)
-    noise = 0.2 * torch.randn(int(0.7 * sample_rate), generator=generator, dtype=torch.float64)
-    noise[noise.shape[0] // 3 : noise.shape[0] // 2] = 0.0
-    click = torch.zeros(sample_rate // 2, dtype=torch.float64)
-    click[sample_rate // 4] = 0.9
-    return [torch.round(clip * 32767).to(torch.int16) for clip in (chirp, noise, click)]
-
-
-def _write_golden(folder: Path, exact: dict[str, Embedder]) -> dict[str, float]:
-    """`golden.safetensors`: clips (int16) and what the stored weights make of them; returns the cost of rounding."""
-    tensors: dict[str, Tensor] = {}
-    rounding: dict[str, float] = {}
-    clips = golden_clips(next(iter(exact.values())).sample_rate)
-    audio = [clip.float() / 32768.0 for clip in clips]
-    for number, clip in enumerate(clips):
-        tensors[f"audio.{number}"] = clip
-    for branch in exact:
-        stored = load_release(folder, branch)
-        scenes = get_scene_embeddings(audio, stored)
-        tensors[f"{branch}.scene"] = scenes
-        tensors[f"{branch}.timestamps.0"] = get_timestamp_embeddings(audio, stored)[0][0]
-        change = (scenes - get_scene_embeddings(audio, exact[branch])).norm(dim=1) / scenes.norm(dim=1)
-        rounding[branch] = float(change.max())
-    save_file(tensors, folder / "golden.safetensors", metadata={"tolerance": str(GOLDEN_TOLERANCE)})
-    return rounding

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
 from selfie_hear import get_scene_embeddings, load_model
@@ -88,8 +89,10 @@ def test_the_card_has_a_header_data_and_results(run: Path, tmp_path: Path) -> No
         (tmp_path / f"{name}.json").write_text(json.dumps(result))
     export(run, tmp_path / "mine", results=[tmp_path / f"{name}.json" for name in ("scores", *others)])
     card = (tmp_path / "mine" / "README.md").read_text()
-    assert card.startswith("---\nlicense: cc-by-4.0\n")
-    assert card.count("\n---\n") == 1
+    assert card.startswith("---\n") and card.count("\n---\n") == 1
+    said = ModelCard(card).data
+    assert (said["license"], said["metrics"], said["model_name"]) == ("cc-by-4.0", ["accuracy"], "mine")
+    assert [(row.dataset_type, row.metric_value) for row in said["eval_results"]] == [("esc10", 91.3)]
     table = "| mine online | **91.3 ± 0.5** | **91.3** |"
     assert "over 5 seeds" in card and "over the folds" in card and "grid fast" in card
     for text in ("| theirs | **91.3 ± 0.5** |", "| model | a | b |", r"| m\|x | 51.3 | 51.3 |", "| m | 0.432 | – |"):  # noqa: RUF001
@@ -151,7 +154,7 @@ def test_a_method_without_a_target_network_releases_the_online_encoder_alone(run
     card = (release / "README.md").read_text()
     for text in (
         "SIMCLR on ",
-        "HEAR, SIMCLR]",
+        "- HEAR\n- SIMCLR\n---\n",
         "after Chen et al.: *A simple framework",
         "| of the second view | {'flip_pr",
     ):

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from selfie_hear.hub import HUB_PREFIX
 from selfie_hear.pretrained import branches_of, file_digest, find_release
 from training.evaluate.tasks import TaskError
 
@@ -52,8 +53,9 @@ def find_models(name: str) -> list[ModelSpec]:
     if name in BASELINES:
         return [ModelSpec(name, BASELINES[name])]
     folder = find_release(name)
+    shown = name if name.startswith(HUB_PREFIX) else folder.name  # of a model from the Hub that is a commit
     branches = branches_of(folder)
-    return [ModelSpec(f"{folder.name} {branch}", "selfie_hear", str(folder), {"branch": branch}) for branch in branches]
+    return [ModelSpec(f"{shown} {branch}", "selfie_hear", str(folder), {"branch": branch}) for branch in branches]
 
 
 def parse_module(text: str) -> ModelSpec:
