@@ -1,4 +1,4 @@
-"""What several tests of the trainer need: real audio, packed."""
+"""What several tests of the trainer need: real audio, packed, and a place to embed it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.training.places import Place
 from training.corpus.extraction import extract
 from training.corpus.pack import pack
+from training.evaluate import embeddings
 
 RATE = 16000
 
@@ -41,3 +43,10 @@ def targets(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("targets") / "compare"
     extract(packed, out, workers=1, part=5)
     return out
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(embeddings, "BATCH_SECONDS", 0.5)  # five clips
+    return Place(tmp_path)
