@@ -1,7 +1,9 @@
-"""What several tests of the trainer need: real audio, packed, and a place to embed it."""
+"""What several tests of the trainer need: real audio, packed, a place to embed it, and a Zenodo to fetch it from."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 import soundfile
 
 from tests.training.places import Place
+from tests.training.zenodo import GUNSHOT, KEY, Zenodo, make_task, tar_of
 from training.corpus.extraction import extract
 from training.corpus.pack import pack
 from training.evaluate import embeddings
@@ -50,3 +53,22 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(embeddings, "BATCH_SECONDS", 0.5)  # five clips
     return Place(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A task of HEAR; one for all tests, which only read it."""
+    return make_task(tmp_path_factory.mktemp("source") / GUNSHOT)
+
+
+@pytest.fixture
+def zenodo(source: Path) -> Iterator[Zenodo]:
+    """With an archive of `source`."""
+    server = Zenodo()
+    server.files[KEY] = tar_of(source)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
