@@ -72,3 +72,10 @@ def zenodo(source: Path) -> Iterator[Zenodo]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.fixture
+def few_curves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every run draws them twice, which takes as long as twenty steps: only where a test is about them."""
+    if "curves" not in request.node.name:
+        monkeypatch.setattr("training.metrics.draw_curves", lambda *_: None)

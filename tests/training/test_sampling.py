@@ -12,17 +12,7 @@ import numpy as np
 import pytest
 
 from selfie_hear.config import ConfigError
-from tests.training.ramps import (
-    BATCH,
-    CROP,
-    DOMAINS,
-    EPOCH,
-    Clips,
-    crops_of,
-    pack_ramps,
-    read_all,
-    source_of,
-)
+from tests.training.ramps import BATCH, CROP, DOMAINS, EPOCH, Clips, crops_of, pack_ramps, read_all, source_of
 from training.corpus import crops as crops_module
 from training.corpus.crops import Crops, SamplingConfig
 from training.corpus.shards import PackError
