@@ -10,6 +10,8 @@ import torch
 from selfie_hear import Embedder, load_model
 from selfie_hear.config import EncoderConfig, FrontEndConfig, ModelConfig
 
+pytest.register_assert_rewrite("tests.training")  # the modules beside the tests say as much as tests when they fail
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

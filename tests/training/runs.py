@@ -1,15 +1,19 @@
-"""What tests want to know of a run folder, and of the state of its trainer."""
+"""Small runs, and what tests want to know of their folders and trainers."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from training.config import TrainConfig
+from training.corpus.crops import Batch
+from training.loop import Trainer
 from training.recipes import get_recipe
 
 TIMES = frozenset(["crops_per_second", "data_wait", "peak_memory_mb"])  # differ from run to run
@@ -18,6 +22,9 @@ TIMES = frozenset(["crops_per_second", "data_wait", "peak_memory_mb"])  # differ
 def tiny() -> TrainConfig:
     """A network of a few thousand values."""
     return get_recipe("tiny")
+
+
+SELDOM = replace(tiny(), checkpoint_every=1000)
 
 
 def ignore(_step: int, _values: dict[str, float]) -> None:
@@ -45,3 +52,19 @@ def tensors_of(values: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
     elif isinstance(values, dict | list | tuple):
         for key, value in values.items() if isinstance(values, dict) else enumerate(values):
             yield from tensors_of(value, f"{name}.{key}")
+
+
+def batch_of(trainer: Trainer) -> Batch:
+    """What the next step trains on."""
+    return trainer.crops.read(trainer.step, trainer.rows)
+
+
+def state_of(trainer: Trainer) -> dict[str, Tensor]:
+    return dict(tensors_of([trainer.objective.state_dict(), trainer.optimiser.state_dict()]))
+
+
+def assert_same_state(found: Trainer, expected: Trainer) -> None:
+    ours, theirs = state_of(found), state_of(expected)
+    assert ours.keys() == theirs.keys()
+    assert len(ours) > 100
+    assert [name for name in theirs if not torch.equal(ours[name], theirs[name])] == []

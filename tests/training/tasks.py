@@ -56,6 +56,26 @@ def make_task(
     return folder
 
 
+def make_silence(folder: Path, **changes: Any) -> Path:
+    """Three splits of two clips of a tenth of a second.
+
+    Args:
+        changes: of the metadata.
+    """
+    about = {
+        "task_name": folder.name, "embedding_type": "scene", "prediction_type": "multiclass", "sample_duration": 0.1,
+        "split_mode": "trainvaltest", "splits": ["train", "valid", "test"], "evaluation": ["top1_acc"], **changes,
+    }  # fmt: skip
+    for split in about["splits"]:
+        (folder / "16000" / split).mkdir(parents=True)
+        for name in ("a.wav", "b.wav"):
+            soundfile.write(folder / "16000" / split / name, np.zeros(1600), 16000)
+        (folder / f"{split}.json").write_text(json.dumps({"a.wav": ["low"], "b.wav": ["high"]}))
+    (folder / "labelvocabulary.csv").write_text("idx,label\n0,low\n1,high\n")
+    (folder / "task_metadata.json").write_text(json.dumps(about))
+    return folder
+
+
 def describe(folder: Path, **changes: Any) -> None:
     """Change values in the metadata of a task."""
     path = folder / "task_metadata.json"

@@ -10,8 +10,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from selfie_hear.config import MissingExtraError
+from tests.training.clouds import SINGLE, THREE, Embedded, clouds, task_of
 from tests.training.tasks import make_task
-from tests.training.test_linear import SINGLE, THREE, Embedded, clouds, task_of
 from training.__main__ import main
 from training.evaluate import regression
 from training.evaluate.regression import PENALTIES, regression_probe

@@ -12,10 +12,17 @@ from typing import Any
 import pytest
 
 from selfie_hear.config import ConfigError, to_dict
+from tests.training.processes import CPU
+from tests.training.runs import SELDOM, ignore, metrics_of, steps_of, tiny
 from training import checkpoint
 from training.config import WATCHING, TrainConfig, with_settings
+from training.corpus.crops import SamplingConfig
+from training.corpus.pack import pack
+from training.loop import Trainer
 from training.recipes import get_recipe
 from training.run import RunFolder, read_json
+
+pytestmark = pytest.mark.usefixtures("few_curves")
 
 DATA: dict[str, Any] = {"clips": 6, "hours": 10.5 / 3600, "sha256": "ab12", "sources": [{"source": "", "clips": 6}]}
 
@@ -167,3 +174,62 @@ def test_the_lock_goes_with_whatever_ends_the_training(run: RunFolder) -> None:
         raise KeyboardInterrupt
     with run.locked():
         pass
+
+
+# Of a trainer
+
+
+def test_checkpoints_without_their_settings_are_not_resumed(packed: Path, tmp_path: Path) -> None:
+    Trainer(tiny(), packed, tmp_path / "run", CPU).fit(1, ignore)
+    (tmp_path / "run" / "config.json").unlink()
+    with pytest.raises(ConfigError, match=r"config\.json: missing, though the run has checkpoints"):
+        Trainer(tiny(), packed, tmp_path / "run", CPU)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"learning_rate": 2e-3}, "learning_rate"),
+        ({"seed": 1, "batch": 4}, "batch, seed"),
+        ({"accumulate": 2}, "accumulate"),
+        ({"sampling": SamplingConfig(by="clip")}, "sampling"),
+        ({"objective_options": {"decay": 0.5, "head_hidden": 32, "head_outputs": 8}}, "objective_options"),
+    ],
+)
+def test_a_run_is_not_resumed_with_other_settings(
+    packed: Path, tmp_path: Path, changes: dict[str, Any], named: str
+) -> None:
+    Trainer(tiny(), packed, tmp_path / "run", CPU).fit(0, ignore)
+    before = (tmp_path / "run" / "config.json").read_bytes()
+    with pytest.raises(ConfigError, match=rf"other settings \({named} of config.json differ\)"):
+        Trainer(replace(tiny(), **changes), packed, tmp_path / "run", CPU)
+    assert (tmp_path / "run" / "config.json").read_bytes() == before
+    assert Trainer(tiny(), packed, tmp_path / "run", CPU).step == 0
+
+
+def test_a_run_is_not_resumed_on_other_data(audio_folder: Path, packed: Path, tmp_path: Path) -> None:
+    Trainer(tiny(), packed, tmp_path / "run", CPU).fit(0, ignore)
+    pack([audio_folder / "3.wav"], tmp_path / "other")
+    with pytest.raises(ConfigError, match=r"other settings \(.*sha256.* of data.json differ\)"):
+        Trainer(tiny(), tmp_path / "other", tmp_path / "run", CPU)
+
+
+def test_a_file_in_place_of_the_run_folder_is_refused(packed: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(ConfigError, match="is a file; name a folder for the run"):
+        Trainer(tiny(), packed, tmp_path / "run", CPU)
+
+
+def test_a_run_that_trains_is_left_alone_by_others(packed: Path, tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def meddle(step: int, _values: dict[str, float]) -> None:
+        if step == 2:
+            with pytest.raises(ConfigError, match=f"{tmp_path / 'run'}: another process is training there"):
+                Trainer(SELDOM, packed, tmp_path / "run", CPU).fit(9, ignore)
+            seen.append(f"{len(metrics_of(tmp_path / 'run'))} lines")
+
+    Trainer(SELDOM, packed, tmp_path / "run", CPU).fit(3, meddle)
+    assert seen == ["2 lines"]
+    assert steps_of(tmp_path / "run") == [1, 2, 3]
+    Trainer(SELDOM, packed, tmp_path / "run", CPU).fit(4, ignore)  # the lock is free again
