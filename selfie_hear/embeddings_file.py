@@ -7,13 +7,15 @@ import json
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from selfie_hear.config import ConfigError, MissingExtraError
+from selfie_hear.config import ConfigError
 from selfie_hear.origin import KEY, Origin
+from selfie_hear.parquet_rows import pyarrow_parquet
 from selfie_hear.tables import TableError
 
 ROWS = 4096  # in memory at once
@@ -99,7 +101,7 @@ class _Npz(EmbeddingsFile):
         with np.load(path, allow_pickle=False) as file:
             self.origin = Origin.from_json(str(file[KEY])) if KEY in file else None
             self._paths = file["paths"].astype(object)
-            self._times = file["timestamps_ms"] if "timestamps_ms" in file else None
+            self._times = file.get("timestamps_ms")
             if self._times is not None:
                 self._paths = self._paths[file["file_index"]]
         self.timestamps = self._times is not None
@@ -148,7 +150,7 @@ class _Csv(EmbeddingsFile):
     def batches(self, rows: int = ROWS) -> Iterator[Embeddings]:
         lines = self._lines()
         next(lines)
-        while held := [line for line, _ in zip(lines, range(rows), strict=False)]:
+        while held := list(islice(lines, rows)):
             values = np.array([line[self._first :] for line in held], np.float32)
             yield Embeddings(*self._place(held), values)
 
@@ -163,7 +165,7 @@ class _Csv(EmbeddingsFile):
 class _Parquet(EmbeddingsFile):
     def __init__(self, path: Path, parts: list[Path]) -> None:
         self.path, self._parts = path, parts
-        arrow, schema = _pyarrow(), _pyarrow().parquet.read_schema(parts[0])
+        arrow, schema = pyarrow_parquet(), pyarrow_parquet().parquet.read_schema(parts[0])
         kind = schema.field("embedding").type
         if "path" not in schema.names or not arrow.types.is_fixed_size_list(kind):
             raise TableError(f"{path}: has no columns path and embedding, a fixed-size list")
@@ -181,7 +183,7 @@ class _Parquet(EmbeddingsFile):
 
     def _read(self, rows: int, columns: list[str]) -> Iterator[Any]:
         for part in self._parts:
-            with _pyarrow().parquet.ParquetFile(part) as file:
+            with pyarrow_parquet().parquet.ParquetFile(part) as file:
                 named = ["path", *["timestamp_ms"] * self.timestamps, *columns]
                 yield from file.iter_batches(rows, columns=named)
 
@@ -203,12 +205,3 @@ def _parts(folder: Path) -> list[Path]:
             "the command that began it goes on from there"
         )
     return parts
-
-
-def _pyarrow() -> Any:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtraError("reading Parquet needs pyarrow: pip install 'selfie_hear[parquet]'") from error
-    return pyarrow
