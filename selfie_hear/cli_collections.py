@@ -42,7 +42,7 @@ def embed(
     kept = done.files - done.failed
     notes.print(f"{printable(out)}: {kept} of {done.files} files embedded, in {done.shards} parts", soft_wrap=True)
     if done.failed:
-        text = f"{done.failed} files not embedded: {printable(out)}/_errors-*.parquet says which and why"
+        text = f"not embedded: {done.failed} files; {printable(out)}/_errors-*.parquet says which and why"
         notes.print(text, style="red", soft_wrap=True)
     for text in done.unsearched:
         notes.print(f"not embedded: {text}", style="red", soft_wrap=True)

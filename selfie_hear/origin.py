@@ -53,7 +53,7 @@ class Origin:
         return found
 
     def _name(self) -> str:
-        return f"{self.model or 'without a name'} ({self.branch}, {self.weights[:8]})"
+        return f"{self.model or 'the one given'} ({self.branch}, {self.weights[:8]})"
 
 
 def weights_digest(embedder: Embedder) -> str:

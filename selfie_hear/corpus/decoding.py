@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
+from queue import Empty, Queue
 from types import TracebackType
 from typing import Any
 
@@ -20,6 +21,8 @@ from selfie_hear.audio import AudioError, printable, stream_audio
 from selfie_hear.pretrained import file_digest
 
 ATTEMPTS = 2  # at a file during which the process was killed
+AHEAD = 8  # files that a process is ahead of what is heard
+MESSAGES = 16  # of a process that are held for it, at most 4 MB each
 Message = np.ndarray | AudioError | str  # a block of samples; the end: what was wrong, or the digest of a whole file
 
 
@@ -76,7 +79,7 @@ def decode(path: str, sample_rate: int) -> Iterator[Message]:
 
 
 class Decoders:
-    """Processes that decode files in turn; each is one file ahead, and no block ahead of what is heard.
+    """Processes that decode files in turn, each some files or, of a long one, some blocks ahead of what is heard.
 
     The results come in the order of the files. A process that is killed at a file is replaced and the file decoded
     anew; if that happens again the file counts as unreadable.
@@ -100,7 +103,7 @@ class Decoders:
         source = enumerate(paths)
         ahead = deque[tuple[int, str]]()
         while True:
-            while len(ahead) < 2 * len(self._workers) and (item := next(source, None)):
+            while len(ahead) < AHEAD * len(self._workers) and (item := next(source, None)):
                 ahead.append(item)
                 self._workers[item[0] % len(self._workers)].ask(item[1])
             if not ahead:
@@ -125,14 +128,16 @@ class _Worker:
         self._context.set_forkserver_preload([__name__])  # torch and the rest are imported once
         self._rate = sample_rate
         self._asked = deque[str]()
-        self._process, self._connection = self._start()
+        self._start()
 
-    def _start(self) -> tuple[BaseProcess, Connection]:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(theirs, self._rate), daemon=True)
-        process.start()
+    def _start(self) -> None:
+        self._connection, theirs = self._context.Pipe()
+        self._process = self._context.Process(target=_work, args=(theirs, self._rate), daemon=True)
+        self._process.start()
         theirs.close()  # so that the end of the process is the end of the connection
-        return process, ours
+        self._heard: Queue[Message | None] = Queue(MESSAGES)
+        self._thread = threading.Thread(target=_receive, args=(self._connection, self._heard), daemon=True)
+        self._thread.start()
 
     def ask(self, path: str) -> None:
         self._asked.append(path)
@@ -142,36 +147,46 @@ class _Worker:
     def answer(self, path: str) -> Iterator[Message]:
         """What the process says about the file that was asked for first."""
         heard = 0
-        for _ in range(ATTEMPTS):
+        for attempt in range(1, ATTEMPTS + 1):
             skip = heard  # blocks that were handed on before the process was killed: decoding gives the same again
-            try:
-                while True:
-                    message: Message = self._connection.recv()
-                    if not isinstance(message, np.ndarray):
-                        self._asked.popleft()
-                        yield message
-                        return
-                    if skip:
-                        skip -= 1
-                    else:
-                        heard += 1
-                        yield message
-            except (EOFError, OSError):
-                self._restart()
-        self._asked.popleft()
-        self._restart()
+            while (message := self._heard.get()) is not None:
+                if not isinstance(message, np.ndarray):
+                    self._asked.popleft()
+                    yield message
+                    return
+                if skip:
+                    skip -= 1
+                else:
+                    heard += 1
+                    yield message
+            if attempt == ATTEMPTS:
+                self._asked.popleft()
+            self._restart()
         yield AudioError(f"{printable(path)}: the process that decoded it was killed {ATTEMPTS} times")
 
     def _restart(self) -> None:
         self.end()
-        self._process, self._connection = self._start()
-        for path in self._asked:
-            self._connection.send(path)
+        self._start()
+        with suppress(OSError):
+            for path in self._asked:
+                self._connection.send(path)
 
     def end(self) -> None:
-        self._connection.close()
+        """Stop at once."""
         self._process.kill()
         self._process.join()
+        while self._thread.is_alive():  # until there is room for its last message
+            with suppress(Empty):
+                self._heard.get(timeout=0.01)
+        self._connection.close()
+
+
+def _receive(connection: Connection, heard: Queue[Message | None]) -> None:
+    """Take what comes as it comes: a process that must wait with half a message costs the time to wake it."""
+    with suppress(EOFError, OSError):
+        while True:
+            heard.put(connection.recv())
+    heard.put(None)
 
 
 def _work(connection: Connection, sample_rate: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from selfie_hear.corpus.decoding import Decoders
 from selfie_hear.corpus.plan import Collection
 from selfie_hear.corpus.shard import Shard, Work
 from selfie_hear.embedder import Embedder
+from selfie_hear.tables import TableError
 
 ATTEMPTS = 3  # at a shard whose actor or machine was lost
 
@@ -20,9 +22,16 @@ ATTEMPTS = 3  # at a shard whose actor or machine was lost
 class _Encoder:
     """What runs on the cluster; the paths of the plan and of the collection must lead to the same files there."""
 
-    def __init__(self, collection: Collection, embedder: Embedder, device: str) -> None:
+    def __init__(self, collection: Collection, model: list[Any], device: str) -> None:
+        """
+        Args:
+            model: one reference to an `Embedder`; in a list, or Ray would warn that it can be lost.
+        """
+        import ray
+
         torch.set_num_threads(collection.plan.threads)
-        self._collection, self._embedder = collection, embedder.to(device)
+        self._collection = collection
+        self._embedder: Embedder = ray.get(model[0]).to(device)
 
     def embed(self, number: int) -> Work:
         with Decoders(0, self._embedder.sample_rate) as decoders:
@@ -39,6 +48,7 @@ def embed_on_ray(collection: Collection, todo: list[int], embedder: Embedder, en
 
     Raises:
         MissingExtraError: no ray.
+        TableError: an actor was lost several times, or what it ran failed.
     """
     try:
         import ray
@@ -49,7 +59,7 @@ def embed_on_ray(collection: Collection, todo: list[int], embedder: Embedder, en
         return
     begun = not ray.is_initialized()
     if begun:
-        ray.init(log_to_driver=False)
+        ray.init(log_to_driver=False, logging_level=logging.WARNING)
     try:
         needs: dict[str, Any] = {"num_cpus": collection.plan.threads, "num_gpus": int(embedder.device.type == "cuda")}
         room = ray.cluster_resources()
@@ -58,10 +68,12 @@ def embed_on_ray(collection: Collection, todo: list[int], embedder: Embedder, en
         actor: Any = ray.remote(max_restarts=ATTEMPTS, max_task_retries=ATTEMPTS, **needs)(_Encoder)
         model = ray.put(copy.deepcopy(embedder).cpu())
         actors = [
-            actor.remote(collection, model, embedder.device.type)
+            actor.remote(collection, [model], embedder.device.type)
             for _ in range(min(encoders or max(1, most), len(todo)))
         ]
         yield from ActorPool(actors).map_unordered(lambda encoder, number: encoder.embed.remote(number), todo)
+    except ray.exceptions.RayError as error:
+        raise TableError(f"{collection.folder}: Ray gave up; the same command goes on from there ({error})") from error
     finally:
         if begun:
             ray.shutdown()
