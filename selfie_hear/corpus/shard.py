@@ -23,7 +23,7 @@ from selfie_hear.origin import KEY
 from selfie_hear.parquet_rows import ParquetRows, pyarrow_parquet
 
 DETAILS = {"duration": "double", "digest": "string"}  # columns: seconds, SHA-256 of the file's bytes
-MOST_CLIPS, MOST_SAMPLES = 256, 2**22  # that wait on an accelerator for others of their length
+MOST_CLIPS, MOST_SAMPLES = 256, 2**22  # that wait for others of their length
 
 
 @dataclass
@@ -50,6 +50,11 @@ class Work:
         setattr(self, what, getattr(self, what) + time.perf_counter() - started - less)
 
 
+def clips_together(device: torch.device) -> int:
+    """How many clips wait to be embedded together with others of their length."""
+    return 1 if device.type == "cpu" else MOST_CLIPS
+
+
 class _Clip(NamedTuple):
     """A recording that is short enough to be in memory."""
 
@@ -68,7 +73,7 @@ class Shard:
         self._collection, self._number, self._embedder, self._report = collection, number, embedder, report
         self._settings = collection.plan.settings
         self._timestamps = self._settings.origin.kind == "timestamps"
-        self._together = 1 if embedder.device.type == "cpu" else MOST_CLIPS
+        self._together = clips_together(embedder.device)
         self._errors: list[tuple[str, str]] = []
         self.work = Work()
 
