@@ -16,19 +16,22 @@ KEY = "selfie_hear"  # of the JSON text in a table: Parquet metadata, an array o
 
 @dataclass(frozen=True)
 class Origin:
-    """Which embedding a table holds; two are comparable if `weights`, `kind` and `pooling` are the same."""
+    """Which embedding a table holds; two are comparable if all but the names are the same."""
 
     model: str  # the release's name, for people
     branch: str
     weights: str  # SHA-256 of the encoder, the front end and what they are configured to be
     kind: str  # "scene" or "timestamps"
     pooling: str  # over time
+    window_ms: float | None = None  # that a timestamp embedding is pooled over
 
     @classmethod
     def of(cls, embedder: Embedder, timestamps: bool = False, model: str = "", branch: str = "online") -> Origin:
         """What an embedder makes as it is set now."""
-        pooling = f"mean_max over {embedder.timestamp_window_ms:g} ms" if timestamps else embedder.scene_pooling
-        return cls(model, branch, weights_digest(embedder), "timestamps" if timestamps else "scene", pooling)
+        weights = weights_digest(embedder)
+        if timestamps:
+            return cls(model, branch, weights, "timestamps", "mean_max", embedder.timestamp_window_ms)
+        return cls(model, branch, weights, "scene", embedder.scene_pooling)
 
     @classmethod
     def from_json(cls, text: str) -> Origin:
@@ -50,6 +53,8 @@ class Origin:
             found.append(f"{self.kind} embeddings, not {other.kind}")
         elif self.pooling != other.pooling:
             found.append(f"pooling {self.pooling}, not {other.pooling}")
+        elif self.window_ms != other.window_ms:
+            found.append(f"windows of {self.window_ms} ms, not {other.window_ms}")
         return found
 
     def _name(self) -> str:

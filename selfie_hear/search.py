@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,22 +56,17 @@ class SoundSearch:
     def like(self, files: Sequence[str | Path], embedder: Embedder, k: int = 10) -> list[list[Hit]]:
         """For each audio file the `k` most alike, best first; ties in the order of the table.
 
-        In a table of timestamp embeddings these are moments of 500 ms or more apart, and the query is a whole file
-        pooled as one window, so it should be short.
+        In a table of timestamp embeddings these are moments, of one recording 500 ms or more apart, that are like the
+        middle of the file, which should have half a second on each side: where a sound is cut off it is another sound.
 
         Raises:
             SearchError: the table was not made as this embedder embeds.
             AudioError: a file that cannot be read.
         """
         self.check(Origin.of(embedder, self.table.timestamps))
-        pooling = embedder.scene_pooling
-        try:
-            if self.table.timestamps:
-                embedder.scene_pooling = "mean_max"  # what a window is pooled with
-            listener = Listener(embedder, lambda *_: None)
-            return self.nearest(np.stack([listener.scene(Path(file)) for file in files]), k)
-        finally:
-            embedder.scene_pooling = pooling
+        listener = Listener(embedder, lambda *_: None)
+        embed = _middle if self.table.timestamps else Listener.scene
+        return self.nearest(np.stack([embed(listener, Path(file)) for file in files]), k)
 
     def check(self, origin: Origin) -> None:
         """
@@ -80,8 +74,6 @@ class SoundSearch:
             SearchError: embeddings of this origin cannot be compared with the table's.
         """
         made = self.table.origin
-        if made and self.table.timestamps:
-            origin = replace(origin, pooling=made.pooling)  # a query has a window of its own length
         if made and (differences := made.differences(origin)):
             raise SearchError(f"{self.table.path}: holds {'; '.join(differences)}; use what it was made with")
 
@@ -112,6 +104,15 @@ class SoundSearch:
             if len(hits) == k or len(found.rows) < count:
                 return hits
             count *= 4
+
+
+def _middle(listener: Listener, path: Path) -> np.ndarray:
+    """Timestamp embedding `(D,)` in the middle of a file."""
+    pieces: list[np.ndarray] = []
+    listener.timestamps(path, pieces.append)
+    frames: np.ndarray = np.concatenate(pieces)
+    middle: np.ndarray = frames[len(frames) // 2]
+    return middle
 
 
 def _hits(found: Found, places: dict[int, tuple[str, float | None]]) -> list[Hit]:

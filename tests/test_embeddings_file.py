@@ -13,7 +13,7 @@ from selfie_hear.embeddings_file import open_embeddings, read_embeddings
 from selfie_hear.origin import KEY, Origin
 from selfie_hear.tables import TABLES, TableError, open_table
 
-ORIGIN = Origin("m", "online", "0" * 64, "timestamps", "mean_max over 200 ms")
+ORIGIN = Origin("m", "online", "0" * 64, "timestamps", "mean_max", 200.0)
 VALUES = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
 TIMES = np.arange(50) * 40.0
 

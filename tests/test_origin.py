@@ -27,7 +27,7 @@ def test_settings_at_run_time_count(tiny: Embedder) -> None:
     assert scene.differences(scene) == []
     assert scene.differences(times) == ["scene embeddings, not timestamps"]
     tiny.timestamp_window_ms = 500
-    assert times.differences(Origin.of(tiny, True)) == ["pooling mean_max over 200 ms, not mean_max over 500 ms"]
+    assert times.differences(Origin.of(tiny, True)) == ["windows of 200.0 ms, not 500"]
     named = replace(scene, model="a", branch="target")
     assert scene.differences(named) == []  # the same weights, whatever they are called
     (text,) = named.differences(replace(scene, weights="f" * 64))
