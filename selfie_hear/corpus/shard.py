@@ -20,7 +20,7 @@ from selfie_hear.corpus.plan import Collection
 from selfie_hear.embedder import Embedder
 from selfie_hear.files import appears_whole
 from selfie_hear.origin import KEY
-from selfie_hear.parquet_rows import ParquetRows, pyarrow_parquet
+from selfie_hear.parquet_rows import GROUP_ROWS, ParquetRows, pyarrow_parquet
 
 DETAILS = {"duration": "double", "digest": "string"}  # columns: seconds, SHA-256 of the file's bytes
 MOST_CLIPS, MOST_SAMPLES = 256, 2**22  # that wait for others of their length
@@ -127,27 +127,31 @@ class Shard:
             else:
                 values = list(get_scene_embeddings(audio, self._embedder).cpu().numpy()[:, None])
         for clip, rows in zip(clips, values, strict=True):
-            self._add(clip.recording, rows)
+            self._add(clip.recording, [rows])
 
     def _embed_stream(self, recording: Recording, blocks: Iterable[np.ndarray]) -> None:
         """By way of a temporary file: hours of frames do not fit in memory, and the last block may prove a file bad."""
         tensors = (torch.from_numpy(block)[None].to(self._embedder.device) for block in blocks)
         with evaluating(self._embedder), tempfile.TemporaryFile(dir=self._collection.folder) as spool:
             with self.work.timed("embedding", recording):
-                if not self._timestamps:
-                    values = self._embedder.scene(tensors).cpu().numpy()
-                else:
-                    for piece in self._embedder.timestamps(tensors):
-                        spool.write(piece[0].cpu().numpy().tobytes())
-                    spool.flush()
-                    values = np.memmap(spool, np.float32, "r").reshape(-1, self._settings.size)
-            self._add(recording, values)
+                pieces = (
+                    self._embedder.timestamps(tensors) if self._timestamps else [self._embedder.scene(tensors)[None]]
+                )
+                for piece in pieces:
+                    spool.write(piece[0].cpu().numpy().tobytes())
+            spool.seek(0)
+            size = 4 * self._settings.size
+            blocks_of_rows = iter(lambda: spool.read(GROUP_ROWS * size), b"")
+            self._add(recording, (np.frombuffer(block, np.float32).reshape(-1, size // 4) for block in blocks_of_rows))
 
-    def _add(self, recording: Recording, values: np.ndarray) -> None:
+    def _add(self, recording: Recording, values: Iterable[np.ndarray]) -> None:
+        duration, done = recording.samples / self._embedder.sample_rate, 0
         with self.work.timed("writing"):
             times = np.array(self._embedder.grid.centres_ms(recording.samples)) if self._timestamps else None
-            duration = recording.samples / self._embedder.sample_rate
-            self._rows.add(printable(recording.path), times, values, duration, recording.digest)
+            for rows in values:
+                own = None if times is None else times[done : done + len(rows)]
+                self._rows.add(printable(recording.path), own, rows, duration, recording.digest)
+                done += len(rows)
         self.work.files += 1
         self.work.audio += duration
         self._report(self.work)
