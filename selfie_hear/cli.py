@@ -1,4 +1,4 @@
-"""The `selfie-hear` command: embed files, compare them, list models."""
+"""The `selfie-hear` command: embed files, compare them, search, list models."""
 
 from __future__ import annotations
 
@@ -17,10 +17,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table as Grid
 from rich.text import Text
 
+from selfie_hear import cli_collections
 from selfie_hear.audio import AudioError, printable
 from selfie_hear.config import ConfigError, MissingExtraError, ReleaseConfig
-from selfie_hear.corpus import Listener, embed_files, find_files
+from selfie_hear.corpus import ENGINES, SHARD_SIZE, Listener, embed_files, find_files
 from selfie_hear.embedder import Embedder
+from selfie_hear.nearest import MEASURES, NEAREST
+from selfie_hear.origin import KEY, Origin
+from selfie_hear.parquet_rows import DTYPES
 from selfie_hear.pretrained import (
     BRANCHES,
     DEFAULT,
@@ -30,6 +34,7 @@ from selfie_hear.pretrained import (
     load_release,
     read_config,
 )
+from selfie_hear.search import SearchError, SoundSearch
 from selfie_hear.tables import TableError, open_table
 
 app = typer.Typer(
@@ -48,22 +53,39 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, ...")]
 @app.command()
 def embed(
     paths: Paths,
-    out: Annotated[Path, typer.Option("-o", "--out", help="OUT.npz, OUT.csv or OUT.parquet.")],
+    out: Annotated[str, typer.Option("-o", "--out", help="OUT.npz, OUT.csv, OUT.parquet or, for millions, a FOLDER/.")],
     timestamps: Annotated[bool, typer.Option("--timestamps", help="An embedding every 40 ms, not one a file.")] = False,
     window: Annotated[float | None, typer.Option(help="Window of a timestamp embedding, ms.")] = None,
     model: Model = "",
     branch: Branch = "online",
     device: Device = "cpu",
+    dtype: Annotated[str, typer.Option(help=f"Of a folder's values: {' or '.join(DTYPES)}.")] = "float32",
+    shard_size: Annotated[int, typer.Option(help="Files per part of a folder.")] = SHARD_SIZE,
+    workers: Annotated[int | None, typer.Option(help="Processes that decode for a folder; on Ray, encoders.")] = None,
+    engine: Annotated[str, typer.Option(help=f"What fills a folder: {' or '.join(ENGINES)}.")] = "local",
 ) -> None:
-    """Embed audio files into one table; files that cannot be read are reported at the end (exit code 1)."""
+    """Embed audio files into one table; files that cannot be read are reported at the end (exit code 1).
+
+    An output that ends in / or has no suffix is a folder of Parquet parts for any number of files: it takes manifests
+    too (CSV, TSV or Parquet with a column `path`), decodes in processes of their own, and the same command goes on
+    where it was interrupted.
+    """
     if window is not None and not timestamps:
         raise ConfigError("--window goes with --timestamps")
-    files, failures = find_files(paths)
-    embedder = _load(model, branch, device)
+    release = find_release(model)
+    to_folder = cli_collections.is_folder(out)
+    if not to_folder and (dtype, shard_size, workers, engine) != ("float32", SHARD_SIZE, None, "local"):
+        raise ConfigError("--dtype, --shard-size, --workers and --engine go with a folder: -o OUT/")
+    files, failures = ([], []) if to_folder else find_files(paths)
+    embedder = _load(str(release), branch, device)
     if window is not None:
         embedder.timestamp_window_ms = window
+    origin = Origin.of(embedder, timestamps, read_config(release).name, branch)
+    if to_folder:
+        done = cli_collections.embed(paths, Path(out), embedder, origin, dtype, shard_size, workers, engine)
+        raise typer.Exit(int(not done))
     size = embedder.timestamp_embedding_size if timestamps else embedder.scene_embedding_size
-    with open_table(out, size, timestamps) as table, _progress(len(files)) as report:
+    with open_table(Path(out), size, timestamps, {KEY: origin.to_json()}) as table, _progress(len(files)) as report:
         unread = embed_files(Listener(embedder, report), files, table, timestamps)
     for failure in (*failures, *unread):
         _complain(f"not embedded: {failure}")
@@ -98,6 +120,33 @@ def similarity(paths: Paths, model: Model = "", branch: Branch = "online", devic
         most = files[nearest].stem if numbers else f"{files[nearest].stem} {cosine[i, nearest]:+.2f}"
         grid.add_row(Text(printable(f"{i + 1} {file.stem}")), *cells, Text(printable(most)))
     console.print(grid)
+
+
+@app.command()
+def search(
+    queries: Annotated[list[str], typer.Argument(help="Audio files to find the like of.")],
+    table: Annotated[Path, typer.Option("--in", help="What embed wrote: .npz, .csv, .parquet or a folder.")],
+    k: Annotated[int, typer.Option("-k", help="How many to show.")] = 10,
+    measure: Annotated[str, typer.Option(help=f"{', '.join(MEASURES)}: of the table, before the cosine.")] = MEASURES[
+        0
+    ],
+    engine: Annotated[
+        str, typer.Option(help=f"{' or '.join(NEAREST)}: read the table, or hold it in memory.")
+    ] = "numpy",
+    model: Model = "",
+    branch: Annotated[str, typer.Option(help="As of the table, if not given.")] = "",
+    device: Device = "cpu",
+) -> None:
+    """Show what is most like a sound among those that were embedded: recordings, or moments if the table has times."""
+    index = SoundSearch(table, measure=measure, engine=engine)
+    made = index.table.origin
+    if not model and made and made.model in bundled_releases():
+        model = made.model
+    embedder = _load(model, branch or (made.branch if made else "online"), device)
+    if made and made.window_ms:
+        embedder.timestamp_window_ms = made.window_ms
+    for line in cli_collections.search(index, queries, embedder, k):
+        console.print(line, soft_wrap=True)
 
 
 @app.command()
@@ -153,7 +202,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files go
     try:
         app()
-    except (AudioError, ConfigError, MissingExtraError, ReleaseError, TableError, OSError) as error:
+    except (AudioError, ConfigError, MissingExtraError, ReleaseError, SearchError, TableError, OSError) as error:
         _complain(f"error: {error}")
         raise SystemExit(1) from error
 

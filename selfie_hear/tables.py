@@ -8,13 +8,13 @@ import shutil
 import tempfile
 import zipfile
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 
-from selfie_hear.config import MissingExtraError
+from selfie_hear.parquet_rows import ParquetRows
 
 ROWS = 4096  # rows that are in memory at once
 
@@ -26,14 +26,15 @@ class TableError(ValueError):
 class Table(ABC):
     """Rows of (path, time, embedding), a context manager: complete under its name, or not there at all."""
 
-    def __init__(self, path: Path, size: int, timestamps: bool) -> None:
+    def __init__(self, path: Path, size: int, timestamps: bool, about: Mapping[str, str]) -> None:
         """
         Args:
             path: of the file to write; an existing one is replaced at the end.
             size: values per embedding.
             timestamps: whether rows have a time.
+            about: texts to keep beside the rows, where the format has a place for them (.csv has none).
         """
-        self.path, self.size, self.timestamps = path, size, timestamps
+        self.path, self.size, self.timestamps, self.about = path, size, timestamps, about
         self.partial = path.with_name(f".partial-{os.getpid()}{path.suffix}")  # short: names have a longest length
         self.rows = 0
 
@@ -64,10 +65,11 @@ class Table(ABC):
 
 
 class NpzTable(Table):
-    """`paths`, `embeddings`; with timestamps also `timestamps_ms` and `file_index`, the row's place in `paths`."""
+    """`paths`, `embeddings`, what is said about them; with timestamps also `timestamps_ms` and `file_index`, the row's
+    place in `paths`."""
 
-    def __init__(self, path: Path, size: int, timestamps: bool) -> None:
-        super().__init__(path, size, timestamps)
+    def __init__(self, path: Path, size: int, timestamps: bool, about: Mapping[str, str]) -> None:
+        super().__init__(path, size, timestamps, about)
         self._names: list[str] = []
         self._times: list[np.ndarray] = []
         self._counts: list[int] = []
@@ -87,6 +89,7 @@ class NpzTable(Table):
         if self.timestamps:
             arrays["timestamps_ms"] = np.concatenate(self._times)
             arrays["file_index"] = np.repeat(np.arange(len(self._names)), self._counts)
+        arrays |= {key: np.array(text) for key, text in self.about.items()}
         with zipfile.ZipFile(self.partial, "w", zipfile.ZIP_STORED) as archive:
             for key, array in arrays.items():
                 with archive.open(f"{key}.npy", "w") as member:
@@ -105,8 +108,8 @@ class NpzTable(Table):
 class CsvTable(Table):
     """Columns `path`, `timestamp_ms` where there are times, `e0` ... ; values to 9 digits, which restore float32."""
 
-    def __init__(self, path: Path, size: int, timestamps: bool) -> None:
-        super().__init__(path, size, timestamps)
+    def __init__(self, path: Path, size: int, timestamps: bool, about: Mapping[str, str]) -> None:
+        super().__init__(path, size, timestamps, about)
         self._file = self.partial.open("w", newline="", encoding="utf-8")
         self._writer = csv.writer(self._file)
         self._writer.writerow(["path", *["timestamp_ms"] * timestamps, *(f"e{i}" for i in range(size))])
@@ -126,51 +129,26 @@ class CsvTable(Table):
 class ParquetTable(Table):
     """Columns `path`, `timestamp_ms` where there are times, and `embedding`, a fixed-size list of float32."""
 
-    def __init__(self, path: Path, size: int, timestamps: bool) -> None:
-        try:
-            import pyarrow
-            import pyarrow.parquet
-        except ImportError as error:
-            raise MissingExtraError("writing Parquet needs pyarrow: pip install 'selfie_hear[parquet]'") from error
-        super().__init__(path, size, timestamps)
-        self._arrow: Any = pyarrow
-        columns = [("path", pyarrow.string()), *[("timestamp_ms", pyarrow.float64())] * timestamps]
-        self._schema = pyarrow.schema([*columns, ("embedding", pyarrow.list_(pyarrow.float32(), size))])
-        self._writer = pyarrow.parquet.ParquetWriter(self.partial, self._schema)
-        self._held: list[Any] = []  # tables that together are less than a row group
-        self._held_rows = 0
+    def __init__(self, path: Path, size: int, timestamps: bool, about: Mapping[str, str]) -> None:
+        super().__init__(path, size, timestamps, about)
+        self._rows = ParquetRows(self.partial, size, timestamps, about)
 
     def add(self, name: str, times: np.ndarray | None, embeddings: np.ndarray) -> None:
-        for start in range(0, len(embeddings), ROWS):
-            part = np.ascontiguousarray(embeddings[start : start + ROWS], np.float32)
-            columns = [self._arrow.array([name] * len(part), self._arrow.string())]
-            if times is not None:
-                columns.append(self._arrow.array(times[start : start + ROWS], self._arrow.float64()))
-            columns.append(self._arrow.FixedSizeListArray.from_arrays(self._arrow.array(part.reshape(-1)), self.size))
-            self._held.append(self._arrow.Table.from_arrays(columns, schema=self._schema))
-            self._held_rows += len(part)
-            if self._held_rows >= ROWS:
-                self._flush()
+        self._rows.add(name, times, embeddings)
         self.rows += len(embeddings)
 
-    def _flush(self) -> None:
-        if self._held:
-            self._writer.write_table(self._arrow.concat_tables(self._held).combine_chunks())
-        self._held, self._held_rows = [], 0
-
     def finish(self) -> None:
-        self._flush()
-        self._writer.close()
+        self._rows.finish()
 
     def discard(self) -> None:
-        self._writer.close()
+        self._rows.discard()
 
 
 TABLES: dict[str, type[Table]] = {".npz": NpzTable, ".csv": CsvTable, ".parquet": ParquetTable}
 
 
-def open_table(path: Path, size: int, timestamps: bool) -> Table:
-    """A table of the kind that the file's name ends in.
+def open_table(path: Path, size: int, timestamps: bool, about: Mapping[str, str] | None = None) -> Table:
+    """A table of the kind that the file's name ends in; for the arguments see `Table`.
 
     Raises:
         TableError: another ending, a folder that does not exist, or a missing optional package.
@@ -184,6 +162,6 @@ def open_table(path: Path, size: int, timestamps: bool) -> Table:
     if not path.parent.is_dir():
         raise TableError(f"{path}: the folder {path.parent} does not exist")
     try:
-        return kind(path, size, timestamps)
+        return kind(path, size, timestamps, about or {})
     except OSError as error:
         raise TableError(f"{path}: cannot be written ({error.strerror})") from error

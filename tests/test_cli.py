@@ -76,6 +76,24 @@ def test_a_file_that_ends_badly_leaves_no_timestamps(tmp_path: Path, examples: l
     assert all(line.startswith(str(good)) for line in lines[1:])
 
 
+def test_search_uses_the_model_of_the_table(tmp_path: Path, examples: list[Path]) -> None:
+    """A manifest into a folder with the other branch, and what is most like a dog in it."""
+    (tmp_path / "list.csv").write_text("path\n" + "\n".join(map(str, examples)))
+    result = run("embed", "list.csv", "-o", "col", "--branch", "target", "--workers", "0", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "col: 6 of 6 files embedded, in 1 parts" in result.stderr
+    result = run("search", examples[0], examples[2], "--in", "col", "-k", "2", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert [lines[0], lines[3]] == [f"{examples[0]}:", f"{examples[2]}:"]
+    assert lines[1] == f"+1.000  {examples[0]}"
+    assert lines[2].endswith(f"  {examples[1]}")
+    assert lines[5].endswith(f"  {examples[3]}")
+    result = run("search", examples[0], "--in", "col", "--branch", "online", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "holds model" in result.stderr
+
+
 def test_similarity_of_the_examples_pairs_them(examples: list[Path]) -> None:
     result = run("similarity", *examples)
     assert result.returncode == 0, result.stderr
@@ -116,6 +134,10 @@ def test_models_lists_the_default(tmp_path: Path) -> None:
         (["embed", "text.wav", "-o", "out.npz", "--window", "100"], "--window goes with --timestamps"),
         (["embed", "text.wav", "-o", "out.npz", "--timestamps", "--window", "inf"], "at most 60000 ms"),
         (["embed", "text.wav", "-o", "nowhere/out.npz"], "does not exist"),
+        (["embed", "text.wav", "-o", "out.npz", "--dtype", "float16"], "go with a folder: -o OUT/"),
+        (["embed", "text.wav", "-o", "folder/", "--engine", "abacus"], "known are local, ray"),
+        (["embed", "nowhere.csv", "-o", "folder"], "nowhere.csv: no such file"),
+        (["search", "text.wav", "--in", "nowhere.npz"], "nowhere.npz: no such file or folder"),
         (["similarity", "text.wav"], "at least three"),
     ],
 )

@@ -12,18 +12,22 @@ FLOORS = {
     "selfie_hear.config": 0,
     "selfie_hear.framing": 1, "selfie_hear.frontend": 1, "selfie_hear.pooling": 1,
     "selfie_hear.moment": 1, "selfie_hear.audio": 1, "selfie_hear.hub": 1,
-    "selfie_hear.tables": 1, "selfie_hear.encoders.dropout": 1, "selfie_hear.encoders.base": 1,
+    "selfie_hear.tables": 2, "selfie_hear.encoders.dropout": 1, "selfie_hear.encoders.base": 1,
     "selfie_hear.encoders.input_norm": 1, "selfie_hear.encoders.transformers_extra": 1,
     "selfie_hear.encoders.audio_ntt": 2, "selfie_hear.encoders.strided": 2, "selfie_hear.encoders.three_path_ntt": 3,
     "selfie_hear.encoders.clstm": 3, "selfie_hear.encoders.cvt": 3, "selfie_hear.encoders.efficientnet_b0": 3,
     "selfie_hear.encoders.resnet50": 3, "selfie_hear.encoders.resnetish34": 3, "selfie_hear.encoders": 4,
     "selfie_hear.precision": 1, "selfie_hear.embedder": 5,
-    "selfie_hear.pretrained": 6, "selfie_hear.api": 7, "selfie_hear.corpus": 8,
-    "selfie_hear": 9, "selfie_hear.cli": 10,
+    "selfie_hear.pretrained": 6, "selfie_hear.api": 7, "selfie_hear": 8,
+    "selfie_hear.files": 1, "selfie_hear.parquet_rows": 1, "selfie_hear.origin": 6, "selfie_hear.embeddings_file": 7,
+    "selfie_hear.corpus.find": 2, "selfie_hear.corpus.manifest": 3, "selfie_hear.corpus.plan": 7,
+    "selfie_hear.corpus.decoding": 7, "selfie_hear.corpus.listener": 8, "selfie_hear.corpus.shard": 8,
+    "selfie_hear.corpus.ray_cluster": 9, "selfie_hear.corpus.collection": 10, "selfie_hear.corpus": 11,
+    "selfie_hear.nearest": 8, "selfie_hear.search": 12, "selfie_hear.cli_collections": 13, "selfie_hear.cli": 14,
 }  # fmt: skip
 OPTIONAL = {
-    "huggingface_hub", "librosa", "matplotlib", "pyarrow", "rich", "sklearn", "tensorboard", "torchaudio",
-    "transformers", "typer",
+    "faiss", "filelock", "huggingface_hub", "librosa", "matplotlib", "pyarrow", "ray", "rich", "sklearn", "tensorboard",
+    "torchaudio", "transformers", "typer",
 }  # fmt: skip
 
 

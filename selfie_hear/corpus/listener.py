@@ -1,11 +1,10 @@
-"""Many files to embeddings: find them, embed each as a stream, write a table of those that could be read."""
+"""Some files to one table: each is embedded as a stream, and those that could be read have rows."""
 
 from __future__ import annotations
 
-import glob
 import os
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,50 +12,9 @@ import soundfile
 import torch
 
 from selfie_hear.api import evaluating
-from selfie_hear.audio import EXTENSIONS, AudioError, printable, stream_audio
+from selfie_hear.audio import AudioError, printable, stream_audio
 from selfie_hear.embedder import Embedder
 from selfie_hear.tables import Table
-
-
-def find_files(paths: Sequence[str], extensions: Collection[str] = EXTENSIONS) -> tuple[list[Path], list[AudioError]]:
-    """Files of the given files, folders (searched for audio files, hidden ones left out) and globs.
-
-    Args:
-        extensions: of the files that a folder is searched for, in lower case.
-
-    Returns:
-        each file once, in order, and the folders that could not be searched.
-
-    Raises:
-        AudioError: a path that does not exist, or a folder or glob that holds nothing.
-    """
-    files: dict[str, Path] = {}
-    failures: list[AudioError] = []
-
-    def fail(error: OSError) -> None:
-        failures.append(AudioError(f"{printable(error.filename)}: cannot be searched ({error.strerror})"))
-
-    for text in paths:
-        before = len(failures)
-        if os.path.isdir(text):  # noqa: PTH112 - Path raises for names that the system cannot hold
-            found = _search(text, extensions, fail)
-        elif os.path.exists(text):  # noqa: PTH110
-            found = [Path(text)]
-        else:
-            found = sorted(Path(match) for match in glob.glob(text, recursive=True) if Path(match).is_file())
-        if not found and len(failures) == before:
-            raise AudioError(f"{printable(text)}: no such file, and no audio files in a folder or glob of that name")
-        for path in found:
-            files.setdefault(os.path.realpath(path), path)
-    return list(files.values()), failures
-
-
-def _search(folder: str, extensions: Collection[str], fail: Callable[[OSError], None]) -> list[Path]:
-    found = []
-    for place, folders, names in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place, name) for name in names if not name.startswith(".")]
-    return sorted(path for path in found if path.suffix.lower() in extensions and path.is_file())
 
 
 class Listener:
