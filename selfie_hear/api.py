@@ -36,6 +36,7 @@ def load_model(
     revision: str | None = None,
     timestamp_window_ms: float | None = None,
     scene_pooling: str | None = None,
+    precision: str = "fp32",
 ) -> Embedder:
     """Load a pretrained model, in eval mode, on the CPU.
 
@@ -46,18 +47,21 @@ def load_model(
         revision: of a model on the Hub.
         timestamp_window_ms: window that a timestamp embedding pools over; None for the release's own.
         scene_pooling: "mean_max" or "mean_max_moment", see `Embedder`; None for the release's own.
+        precision: "fp32", or "bf16" for a faster encoder where the device computes in bfloat16, see `Embedder`.
 
     Returns:
         a torch module with `sample_rate` (Hz), `scene_embedding_size` and `timestamp_embedding_size`.
 
     Raises:
         ReleaseError: an unknown name or branch, missing or damaged files, foreign or pickled weights.
+        ConfigError: an unknown pooling or precision, a window that cannot be.
     """
     model = load_release(find_release(str(model_file_path), name=name, revision=revision), branch)
     if timestamp_window_ms is not None:
         model.timestamp_window_ms = timestamp_window_ms
     if scene_pooling is not None:
         model.scene_pooling = scene_pooling
+    model.precision = precision
     return model
 
 

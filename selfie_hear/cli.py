@@ -21,6 +21,7 @@ from selfie_hear.audio import AudioError, printable
 from selfie_hear.config import ConfigError, MissingExtraError, ReleaseConfig
 from selfie_hear.corpus import Listener, embed_files, find_files
 from selfie_hear.embedder import Embedder
+from selfie_hear.precision import PRECISIONS
 from selfie_hear.pretrained import (
     BRANCHES,
     DEFAULT,
@@ -43,6 +44,7 @@ Paths = Annotated[list[str], typer.Argument(help="Audio files, folders or quoted
 Model = Annotated[str, typer.Option(help="A bundled name, a release folder or hf-hub:ORG/NAME[@REVISION].")]
 Branch = Annotated[str, typer.Option(help=f"{' or '.join(BRANCHES)}: which of the release's two encoders.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, ...")]
+Precision = Annotated[str, typer.Option(help=f"{' or '.join(PRECISIONS)}: what the encoder computes in.")]
 
 
 @app.command()
@@ -54,6 +56,7 @@ def embed(
     model: Model = "",
     branch: Branch = "online",
     device: Device = "cpu",
+    precision: Precision = "fp32",
 ) -> None:
     """Embed audio files into one table; files that cannot be read are reported at the end (exit code 1)."""
     if window is not None and not timestamps:
@@ -62,6 +65,7 @@ def embed(
     embedder = _load(model, branch, device)
     if window is not None:
         embedder.timestamp_window_ms = window
+    embedder.precision = precision
     size = embedder.timestamp_embedding_size if timestamps else embedder.scene_embedding_size
     with open_table(out, size, timestamps) as table, _progress(len(files)) as report:
         unread = embed_files(Listener(embedder, report), files, table, timestamps)
