@@ -1,6 +1,7 @@
 """A bundled model as it is usually written, for `benchmarks.inference` to compare with.
 
-Layers in the order of training, NCHW, BatchNorm not folded, ReLU before pooling, the whole clip and the whole batch at once.
+Layers in the order of training, NCHW, BatchNorm not folded, ReLU before pooling, whole clips, the whole batch at
+once.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class PlainPath(nn.Module):
 
 
 class PlainModel(nn.Module):
-    """Log-mel by torch.stft, the paths one after the other, mean + max, and the temporal moment where the model has it."""
+    """Log-mel by torch.stft, the paths one after the other, mean + max, and the temporal moment where there is one."""
 
     def __init__(self, model: Embedder) -> None:
         super().__init__()

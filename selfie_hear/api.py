@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from selfie_hear.config import LOUDEST
+from selfie_hear.config import LOUDEST, InputError
 from selfie_hear.embedder import Embedder
 from selfie_hear.precision import full_precision
 from selfie_hear.pretrained import DEFAULT, find_release, load_release
@@ -22,10 +22,6 @@ HOW_TO_SCALE = {
     torch.uint8: "; for unsigned 8-bit audio: (audio.float() - 128) / 128",
 }
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-
-
-class InputError(ValueError):
-    """Audio that cannot be embedded; the message says which clip, what is wrong and what is accepted."""
 
 
 def load_model(

@@ -119,6 +119,23 @@ def models() -> None:
     console.print(grid)
 
 
+@app.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="OUT.onnx.")],
+    timestamps: Annotated[bool, typer.Option("--timestamps", help="An embedding every 40 ms, not one a clip.")] = False,
+    window: Annotated[float | None, typer.Option(help="Window of a timestamp embedding, ms.")] = None,
+    model: Model = "",
+    branch: Branch = "online",
+) -> None:
+    """Write a model as an ONNX file from samples to embeddings, which runs without PyTorch (selfie_hear.onnx)."""
+    from selfie_hear.export import export_onnx  # it needs an extra
+
+    if window is not None and not timestamps:
+        raise ConfigError("--window goes with --timestamps")
+    export_onnx(out, model, branch=branch, timestamps=timestamps, timestamp_window_ms=window)
+    notes.print(f"{printable(out)}: {out.stat().st_size / 1e6:.1f} MB, compared with PyTorch", soft_wrap=True)
+
+
 def _load(model: str, branch: str, device: str) -> Embedder:
     try:
         where = torch.device(device)

@@ -51,7 +51,7 @@ class Embedder(nn.Module):
         timestamp_window_ms: length of the window that a timestamp embedding pools over; may be set.
         scene_pooling: "mean_max" (SELFIE section 2.2), or "mean_max_moment", which appends the `TimeMoment` of some
             values to it; may be set.
-        precision: "fp32", or "bf16", in which the encoder's products are of bfloat16 and all else of float32; may be set.
+        precision: "fp32", or "bf16": the encoder's products are of bfloat16, all else is of float32; may be set.
     """
 
     def __init__(self, config: ModelConfig) -> None:

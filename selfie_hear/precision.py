@@ -36,7 +36,7 @@ def full_precision(device: torch.device) -> Iterator[None]:
         with torch.autocast(device.type, enabled=False):
             yield
     finally:
-        torch.clear_autocast_cache()  # of `encoder_precision`: made without gradient, they must not meet a training step
+        torch.clear_autocast_cache()  # `encoder_precision` filled it without gradient: no training step may find that
         for (place, name, _), value in zip(switches, saved, strict=True):
             setattr(place, name, value)
 

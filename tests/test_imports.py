@@ -19,11 +19,13 @@ FLOORS = {
     "selfie_hear.encoders.resnet50": 3, "selfie_hear.encoders.resnetish34": 3, "selfie_hear.encoders": 4,
     "selfie_hear.precision": 1, "selfie_hear.embedder": 5,
     "selfie_hear.pretrained": 6, "selfie_hear.api": 7, "selfie_hear.corpus": 8,
+    "selfie_hear.onnx": 1, "selfie_hear.export.encoder": 5, "selfie_hear.export.log_mel": 5,
+    "selfie_hear.export.pooling": 6, "selfie_hear.export.graph": 7, "selfie_hear.export": 8,
     "selfie_hear": 9, "selfie_hear.cli": 10,
 }  # fmt: skip
 OPTIONAL = {
-    "huggingface_hub", "librosa", "matplotlib", "pyarrow", "rich", "sklearn", "tensorboard", "torchaudio",
-    "transformers", "typer",
+    "huggingface_hub", "librosa", "matplotlib", "onnx", "onnxruntime", "pyarrow", "rich", "sklearn",
+    "tensorboard", "torchaudio", "transformers", "typer",
 }  # fmt: skip
 
 

@@ -41,6 +41,7 @@ def encode_text(encoder: Encoder) -> tuple[str, Tensors]:
         for name in ("plain", "relative", "smoothed"):
             lines, more, theirs = _path(f"{name}_path", getattr(encoder, name), name)
             text, parts, tensors = text + lines, parts + more, tensors | theirs
+    tensors = {name: value.float() for name, value in tensors.items()}
     tensors["flat"] = torch.tensor([0, 0, -1])
     return f"{text} heard = Concat<axis = 2> ({', '.join(parts)})", tensors
 
@@ -50,7 +51,8 @@ def _three_planes(encoder: ThreePathNTT) -> tuple[str, Tensors]:
     half, edge = encoder.reach // step, width // 2
     weights = torch.hann_window(width + 2, periodic=False)[1:-1]
     tensors = {"smoothing": (weights / weights.sum()).reshape(1, 1, width, 1), "block": torch.tensor([step])}
-    return f"""
+    return (
+        f"""
         power = Exp (log_mel)
         blocks = AveragePool<kernel_shape = [{step}], strides = [{step}], ceil_mode = 1> (power)
         around = AveragePool<kernel_shape = [{2 * half + 1}], pads = [{half}, {half}]> (blocks)
@@ -70,7 +72,9 @@ def _three_planes(encoder: ThreePathNTT) -> tuple[str, Tensors]:
         smoothed_plane = Conv (relative_wide, smoothing)
         plain_plane = Unsqueeze (log_mel, one)
         planes = Concat<axis = 1> (plain_plane, relative_plane, smoothed_plane)
-    """, tensors
+    """,
+        tensors,
+    )
 
 
 def _path(name: str, encoder: AudioNTT, plane: str) -> tuple[str, list[str], Tensors]:
