@@ -160,6 +160,6 @@ class Embedder(nn.Module):
         planes = self.encoder.prepare(mel)[..., lo - first : hi - first]
         skip, count = start - lo // self.grid.stride, stop - start
         with encoder_precision(self.precision, planes.device):
-            frames = self.encoder.encode(planes)[:, skip : skip + count].float()
+            frames = self.encoder.encode(planes)[:, skip : skip + count].to(planes.dtype)
         own = mel[:, 0, :, start * self.grid.stride - first :][..., : count * self.grid.stride]
         return frames, own.exp().sum(1).unflatten(1, (count, self.grid.stride)).mean(2)
