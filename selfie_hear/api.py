@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from selfie_hear.config import LOUDEST
+from selfie_hear.config import LOUDEST, InputError
 from selfie_hear.embedder import Embedder
 from selfie_hear.precision import full_precision
 from selfie_hear.pretrained import DEFAULT, find_release, load_release
@@ -24,10 +24,6 @@ HOW_TO_SCALE = {
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
-class InputError(ValueError):
-    """Audio that cannot be embedded; the message says which clip, what is wrong and what is accepted."""
-
-
 def load_model(
     model_file_path: str | Path = "",
     *,
@@ -36,6 +32,7 @@ def load_model(
     revision: str | None = None,
     timestamp_window_ms: float | None = None,
     scene_pooling: str | None = None,
+    precision: str = "fp32",
 ) -> Embedder:
     """Load a pretrained model, in eval mode, on the CPU.
 
@@ -46,6 +43,7 @@ def load_model(
         revision: of a model on the Hub.
         timestamp_window_ms: window that a timestamp embedding pools over; None for the release's own.
         scene_pooling: "mean_max" or "mean_max_moment", see `Embedder`; None for the release's own.
+        precision: "fp32", or "bf16" for a faster encoder where the device computes in bfloat16, see `Embedder`.
 
     Returns:
         a torch module with `sample_rate` (Hz), `scene_embedding_size` and `timestamp_embedding_size`.
@@ -53,6 +51,7 @@ def load_model(
     Raises:
         ReleaseError: an unknown name or branch, missing or damaged files, foreign or pickled weights; of the
             Hub also: no such repository or revision, no access, or no server and nothing in the cache.
+        ConfigError: an unknown pooling or precision, a window that cannot be.
     """
     folder = find_release(str(model_file_path), name=name, revision=revision, branches=(branch,))
     model = load_release(folder, branch)
@@ -60,6 +59,7 @@ def load_model(
         model.timestamp_window_ms = timestamp_window_ms
     if scene_pooling is not None:
         model.scene_pooling = scene_pooling
+    model.precision = precision
     return model
 
 

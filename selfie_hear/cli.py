@@ -25,6 +25,7 @@ from selfie_hear.embedder import Embedder
 from selfie_hear.nearest import MEASURES, NEAREST
 from selfie_hear.origin import KEY, Origin
 from selfie_hear.parquet_rows import DTYPES
+from selfie_hear.precision import PRECISIONS
 from selfie_hear.pretrained import (
     BRANCHES,
     DEFAULT,
@@ -48,6 +49,7 @@ Paths = Annotated[list[str], typer.Argument(help="Audio files, folders or quoted
 Model = Annotated[str, typer.Option(help="A bundled name, a release folder or hf-hub:ORG/NAME[@REVISION].")]
 Branch = Annotated[str, typer.Option(help=f"{' or '.join(BRANCHES)}: which of the release's two encoders.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, ...")]
+Precision = Annotated[str, typer.Option(help=f"{' or '.join(PRECISIONS)}: what the encoder computes in.")]
 
 
 @app.command()
@@ -63,6 +65,7 @@ def embed(
     shard_size: Annotated[int, typer.Option(help="Files per part of a folder.")] = SHARD_SIZE,
     workers: Annotated[int | None, typer.Option(help="Processes that decode for a folder; on Ray, encoders.")] = None,
     engine: Annotated[str, typer.Option(help=f"What fills a folder: {' or '.join(ENGINES)}.")] = "local",
+    precision: Precision = "fp32",
 ) -> None:
     """Embed audio files into one table; files that cannot be read are reported at the end (exit code 1).
 
@@ -80,6 +83,7 @@ def embed(
     embedder = _load(str(release), branch, device)
     if window is not None:
         embedder.timestamp_window_ms = window
+    embedder.precision = precision
     origin = Origin.of(embedder, timestamps, read_config(release).name, branch)
     if to_folder:
         done = cli_collections.embed(paths, Path(out), embedder, origin, dtype, shard_size, workers, engine)
@@ -162,6 +166,23 @@ def models() -> None:
         values = str(embedder.scene_embedding_size)
         grid.add_row(shown, values, f"{parameters:.2f} M", f"{size:.1f} MB", config.data, config.licence)
     console.print(grid)
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="OUT.onnx.")],
+    timestamps: Annotated[bool, typer.Option("--timestamps", help="An embedding every 40 ms, not one a clip.")] = False,
+    window: Annotated[float | None, typer.Option(help="Window of a timestamp embedding, ms.")] = None,
+    model: Model = "",
+    branch: Branch = "online",
+) -> None:
+    """Write a model as an ONNX file from samples to embeddings, which runs without PyTorch (selfie_hear.onnx)."""
+    from selfie_hear.export import export_onnx  # it needs an extra
+
+    if window is not None and not timestamps:
+        raise ConfigError("--window goes with --timestamps")
+    export_onnx(out, model, branch=branch, timestamps=timestamps, timestamp_window_ms=window)
+    notes.print(f"{printable(out)}: {out.stat().st_size / 1e6:.1f} MB, compared with PyTorch", soft_wrap=True)
 
 
 def _load(model: str, branch: str, device: str) -> Embedder:

@@ -19,6 +19,10 @@ class ConfigError(ValueError):
     """A configuration that cannot be used; the message names the key, the value and what is accepted."""
 
 
+class InputError(ValueError):
+    """Audio that cannot be embedded; the message says which clip, what is wrong and what is accepted."""
+
+
 class MissingExtraError(ImportError):
     """An optional package that is not installed; the message names the extra that brings it."""
 

@@ -14,6 +14,7 @@ from selfie_hear.framing import FrameGrid
 from selfie_hear.frontend import LogMel
 from selfie_hear.moment import TimeMoment
 from selfie_hear.pooling import mean_max, sliding_mean_max
+from selfie_hear.precision import PRECISIONS, encoder_precision
 
 SCENE_POOLINGS = ("mean_max", "mean_max_moment")
 CHUNK = 256  # output frames (10.24 s) per pass: the fastest on a CPU, and 30 MB of activations
@@ -50,6 +51,7 @@ class Embedder(nn.Module):
         timestamp_window_ms: length of the window that a timestamp embedding pools over; may be set.
         scene_pooling: "mean_max" (SELFIE section 2.2), or "mean_max_moment", which appends the `TimeMoment` of some
             values to it; may be set.
+        precision: "fp32", or "bf16": the encoder's products are of bfloat16, all else is of float32; may be set.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -61,6 +63,7 @@ class Embedder(nn.Module):
         self.grid = FrameGrid.of(config.front_end, encoder.stride, encoder.context, encoder.reach, encoder.unit)
         self.timestamp_window_ms = config.timestamp_window_ms
         self.scene_pooling = config.scene_pooling
+        self.precision = "fp32"
         self.sample_rate = config.front_end.sample_rate
         self.timestamp_embedding_size = self.encoder.dim
 
@@ -82,6 +85,16 @@ class Embedder(nn.Module):
         if pooling not in SCENE_POOLINGS:
             raise ConfigError(f"scene_pooling: {pooling!r} is unknown; known are {', '.join(SCENE_POOLINGS)}")
         self._scene_pooling = pooling
+
+    @property
+    def precision(self) -> str:
+        return self._precision
+
+    @precision.setter
+    def precision(self, precision: str) -> None:
+        if precision not in PRECISIONS:
+            raise ConfigError(f"precision: {precision!r} is unknown; known are {', '.join(PRECISIONS)}")
+        self._precision = precision
 
     @property
     def scene_embedding_size(self) -> int:
@@ -146,6 +159,7 @@ class Embedder(nn.Module):
         mel = self.front_end(heard.cut(*self.grid.sample_span(first, last)))
         planes = self.encoder.prepare(mel)[..., lo - first : hi - first]
         skip, count = start - lo // self.grid.stride, stop - start
-        frames = self.encoder.encode(planes)[:, skip : skip + count]
+        with encoder_precision(self.precision, planes.device):
+            frames = self.encoder.encode(planes)[:, skip : skip + count].to(planes.dtype)
         own = mel[:, 0, :, start * self.grid.stride - first :][..., : count * self.grid.stride]
         return frames, own.exp().sum(1).unflatten(1, (count, self.grid.stride)).mean(2)

@@ -1,4 +1,4 @@
-"""Full float32 arithmetic for the time of a call, whatever a program has switched on for its own models."""
+"""Which arithmetic an embedding is computed in, whatever a program has switched on for its own models."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+
+from selfie_hear.config import ConfigError
+
+PRECISIONS = ("fp32", "bf16")
 
 
 def _switches(device: torch.device) -> list[tuple[Any, str, Any]]:
@@ -32,5 +36,27 @@ def full_precision(device: torch.device) -> Iterator[None]:
         with torch.autocast(device.type, enabled=False):
             yield
     finally:
+        torch.clear_autocast_cache()  # `encoder_precision` filled it without gradient: no training step may find that
         for (place, name, _), value in zip(switches, saved, strict=True):
             setattr(place, name, value)
+
+
+@contextmanager
+def encoder_precision(precision: str, device: torch.device) -> Iterator[None]:
+    """What an encoder runs in: "fp32" changes nothing; "bf16" rounds the factors of its products to bfloat16.
+
+    Raises:
+        ConfigError: the device has no bfloat16.
+    """
+    if precision == "fp32":
+        yield
+        return
+    lacking = ConfigError(f"precision {precision!r}: device {device} has no bfloat16; use precision='fp32' there")
+    try:
+        reduced = torch.autocast(device.type, torch.bfloat16)
+    except RuntimeError as error:
+        raise lacking from error
+    with reduced:
+        if not torch.is_autocast_enabled(device.type):  # some devices warn and would go on in float32
+            raise lacking
+        yield

@@ -19,6 +19,8 @@ FLOORS = {
     "selfie_hear.encoders.resnet50": 3, "selfie_hear.encoders.resnetish34": 3, "selfie_hear.encoders": 4,
     "selfie_hear.precision": 1, "selfie_hear.embedder": 5,
     "selfie_hear.pretrained": 6, "selfie_hear.api": 7, "selfie_hear": 8,
+    "selfie_hear.onnx": 1, "selfie_hear.export.encoder": 5, "selfie_hear.export.log_mel": 5,
+    "selfie_hear.export.pooling": 6, "selfie_hear.export.graph": 7, "selfie_hear.export": 8,
     "selfie_hear.files": 1, "selfie_hear.parquet_rows": 1, "selfie_hear.origin": 6, "selfie_hear.embeddings_file": 7,
     "selfie_hear.corpus.find": 2, "selfie_hear.corpus.manifest": 3, "selfie_hear.corpus.plan": 7,
     "selfie_hear.corpus.decoding": 7, "selfie_hear.corpus.listener": 8, "selfie_hear.corpus.shard": 8,
@@ -26,8 +28,8 @@ FLOORS = {
     "selfie_hear.nearest": 8, "selfie_hear.search": 12, "selfie_hear.cli_collections": 13, "selfie_hear.cli": 14,
 }  # fmt: skip
 OPTIONAL = {
-    "faiss", "filelock", "huggingface_hub", "librosa", "matplotlib", "pyarrow", "ray", "rich", "sklearn", "tensorboard",
-    "torchaudio", "transformers", "typer",
+    "faiss", "filelock", "huggingface_hub", "librosa", "matplotlib", "onnx", "onnxruntime", "pyarrow", "ray", "rich",
+    "sklearn", "tensorboard", "torchaudio", "transformers", "typer",
 }  # fmt: skip
 
 
