@@ -147,8 +147,9 @@ def search(
     if not model and made and made.model in bundled_releases():
         model = made.model
     embedder = _load(model, branch or (made.branch if made else "online"), device)
-    if made and made.window_ms:
-        embedder.timestamp_window_ms = made.window_ms
+    if made:
+        embedder.precision = made.precision
+        embedder.timestamp_window_ms = made.window_ms or embedder.timestamp_window_ms
     for line in cli_collections.search(index, queries, embedder, k):
         console.print(line, soft_wrap=True)
 

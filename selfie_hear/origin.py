@@ -24,14 +24,15 @@ class Origin:
     kind: str  # "scene" or "timestamps"
     pooling: str  # over time
     window_ms: float | None = None  # that a timestamp embedding is pooled over
+    precision: str = "fp32"  # that the encoder computed in
 
     @classmethod
     def of(cls, embedder: Embedder, timestamps: bool = False, model: str = "", branch: str = "online") -> Origin:
         """What an embedder makes as it is set now."""
-        weights = weights_digest(embedder)
+        weights, precision = weights_digest(embedder), embedder.precision
         if timestamps:
-            return cls(model, branch, weights, "timestamps", "mean_max", embedder.timestamp_window_ms)
-        return cls(model, branch, weights, "scene", embedder.scene_pooling)
+            return cls(model, branch, weights, "timestamps", "mean_max", embedder.timestamp_window_ms, precision)
+        return cls(model, branch, weights, "scene", embedder.scene_pooling, precision=precision)
 
     @classmethod
     def from_json(cls, text: str) -> Origin:
@@ -55,6 +56,8 @@ class Origin:
             found.append(f"pooling {self.pooling}, not {other.pooling}")
         elif self.window_ms != other.window_ms:
             found.append(f"windows of {self.window_ms} ms, not {other.window_ms}")
+        if self.precision != other.precision:
+            found.append(f"precision {self.precision}, not {other.precision}")
         return found
 
     def _name(self) -> str:

@@ -77,9 +77,10 @@ def test_a_file_that_ends_badly_leaves_no_timestamps(tmp_path: Path, examples: l
 
 
 def test_search_uses_the_model_of_the_table(tmp_path: Path, examples: list[Path]) -> None:
-    """A manifest into a folder with the other branch, and what is most like a dog in it."""
+    """A manifest into a folder with the other branch and precision, and what is most like a dog in it."""
     (tmp_path / "list.csv").write_text("path\n" + "\n".join(map(str, examples)))
-    result = run("embed", "list.csv", "-o", "col", "--branch", "target", "--workers", "0", cwd=tmp_path)
+    settings = ("--branch", "target", "--precision", "bf16")
+    result = run("embed", "list.csv", "-o", "col", *settings, "--workers", "0", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "col: 6 of 6 files embedded, in 1 parts" in result.stderr
     result = run("search", examples[0], examples[2], "--in", "col", "-k", "2", cwd=tmp_path)

@@ -28,6 +28,8 @@ def test_settings_at_run_time_count(tiny: Embedder) -> None:
     assert scene.differences(times) == ["scene embeddings, not timestamps"]
     tiny.timestamp_window_ms = 500
     assert times.differences(Origin.of(tiny, True)) == ["windows of 200.0 ms, not 500"]
+    tiny.precision = "bf16"
+    assert scene.differences(Origin.of(tiny)) == ["precision fp32, not bf16"]
     named = replace(scene, model="a", branch="target")
     assert scene.differences(named) == []  # the same weights, whatever they are called
     (text,) = named.differences(replace(scene, weights="f" * 64))
