@@ -21,6 +21,10 @@ from selfie_hear.audio import AudioError, printable
 from selfie_hear.config import ConfigError, MissingExtraError, ReleaseConfig
 from selfie_hear.corpus import Listener, embed_files, find_files
 from selfie_hear.embedder import Embedder
+from selfie_hear.explore.collection import MEGABYTE, PageOptions, collection_data
+from selfie_hear.explore.gather import embed_sounds, is_table, read_sounds
+from selfie_hear.explore.page import PageError, build_page, check_out, write_page
+from selfie_hear.explore.recording import recording_data
 from selfie_hear.pretrained import (
     BRANCHES,
     DEFAULT,
@@ -37,6 +41,7 @@ app = typer.Typer(
 )
 console = Console(markup=False, emoji=False, highlight=False)  # file names are printed as they are
 notes = Console(markup=False, emoji=False, highlight=False, stderr=True)
+MANY = 10  # remarks that are printed
 WIDEST = 8  # files whose pairs fit side by side in a terminal
 
 Paths = Annotated[list[str], typer.Argument(help="Audio files, folders or quoted globs.")]
@@ -101,6 +106,54 @@ def similarity(paths: Paths, model: Model = "", branch: Branch = "online", devic
 
 
 @app.command()
+def explore(
+    paths: Annotated[list[str], typer.Argument(help="Audio files, folders, quoted globs; or what `embed` wrote.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The page to write.")] = Path("explore.html"),
+    labels: Annotated[Path | None, typer.Option(help="A CSV file: path, and columns to colour by.")] = None,
+    title: Annotated[str, typer.Option(help="Of the page; default: the name of what is shown.")] = "",
+    preview_seconds: Annotated[float, typer.Option(help="Of each sound in the page, the loudest.")] = 3.0,
+    max_mb: Annotated[float, typer.Option(help="Size of the page; sound that does not fit is left out.")] = 50.0,
+    link_audio: Annotated[bool, typer.Option("--link-audio", help="Play the files where they are.")] = False,
+    model: Model = "",
+    branch: Branch = "online",
+    device: Device = "cpu",
+) -> None:
+    """Make one page of HTML to look at sounds and hear them: a map of many, a timeline of a single recording."""
+    check_out(out)
+    options = PageOptions(preview_seconds, round(max_mb * MEGABYTE), out.parent if link_audio else None)
+    source = Path(paths[0])
+    sounds: list[str] = []
+    failures: list[AudioError] = []
+    if len(paths) == 1 and is_table(source):
+        sounds, embeddings = read_sounds(source)
+    else:
+        files, failures = find_files(paths)
+        embedder = _load(model, branch, device)
+        with _progress(len(files)) as report:
+            listener = Listener(embedder, report)
+            if len(files) == 1:
+                source = files[0]
+                data, remarks = recording_data(source, listener, options)
+            else:
+                sounds, embeddings, unread = embed_sounds(files, listener)
+                failures += unread
+    if sounds:
+        with _progress(len(sounds), "listening") as report:
+            data, remarks = collection_data(sounds, embeddings, options, labels, lambda done: report(done, 0.0))
+    kind = "map" if sounds else "timeline"
+    page = build_page(kind, printable(title or source.name or source.resolve().name), data)
+    replaced = ", in place of the file that was there" if out.exists() else ""
+    write_page(out, page)
+    for failure in failures:
+        _complain(f"not embedded: {failure}")
+    for remark in [*remarks[:MANY], *[f"... and {len(remarks) - MANY} more"] * (len(remarks) > MANY)]:
+        notes.print(remark, style="yellow", soft_wrap=True)
+    notes.print(f"{printable(out)}: {kind}, {len(page.encode()) / MEGABYTE:.1f} MB{replaced}", soft_wrap=True)
+    if failures:
+        raise typer.Exit(1)
+
+
+@app.command()
 def models() -> None:
     """List the models that come with the package."""
     grid = Grid("name", "values", "parameters", "file", "data", "licence")
@@ -128,18 +181,18 @@ def _shade(value: float) -> Text:
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Callable[[float, float], None]]:
+def _progress(total: int, doing: str = "embedding") -> Iterator[Callable[[float, float], None]]:
     """A bar over files; yields what to call with the files done and the seconds of audio heard."""
     columns = (
-        TextColumn("embedding"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )  # fmt: skip
     with Progress(*columns, console=notes, transient=True, disable=not notes.is_terminal) as bar:
-        task = bar.add_task("embedding", total=total, rate="")
+        task = bar.add_task(doing, total=total, rate="")
 
         def report(done: float, seconds: float) -> None:
             elapsed = bar.tasks[0].elapsed or 0.0
-            bar.update(task, completed=done, rate=f"{seconds / elapsed:.0f} x real time" if elapsed else "")
+            bar.update(task, completed=done, rate=f"{seconds / elapsed:.0f} x real time" if elapsed and seconds else "")
 
         yield report
 
@@ -153,7 +206,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files go
     try:
         app()
-    except (AudioError, ConfigError, MissingExtraError, ReleaseError, TableError, OSError) as error:
+    except (AudioError, ConfigError, MissingExtraError, PageError, ReleaseError, TableError, OSError) as error:
         _complain(f"error: {error}")
         raise SystemExit(1) from error
 

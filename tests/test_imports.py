@@ -19,11 +19,16 @@ FLOORS = {
     "selfie_hear.encoders.resnet50": 3, "selfie_hear.encoders.resnetish34": 3, "selfie_hear.encoders": 4,
     "selfie_hear.precision": 1, "selfie_hear.embedder": 5,
     "selfie_hear.pretrained": 6, "selfie_hear.api": 7, "selfie_hear.corpus": 8,
+    "selfie_hear.origin": 6, "selfie_hear.embeddings_file": 7,
+    "selfie_hear.explore": 0, "selfie_hear.explore.columns": 1, "selfie_hear.explore.layout": 1,
+    "selfie_hear.explore.page": 1, "selfie_hear.explore.labels": 2, "selfie_hear.explore.preview": 2,
+    "selfie_hear.explore.structure": 2, "selfie_hear.explore.collection": 3, "selfie_hear.explore.gather": 9,
+    "selfie_hear.explore.recording": 9,
     "selfie_hear": 9, "selfie_hear.cli": 10,
 }  # fmt: skip
 OPTIONAL = {
     "huggingface_hub", "librosa", "matplotlib", "pyarrow", "rich", "sklearn", "tensorboard", "torchaudio",
-    "transformers", "typer",
+    "scipy", "transformers", "typer",
 }  # fmt: skip
 
 

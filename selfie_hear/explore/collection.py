@@ -64,8 +64,8 @@ def collection_data(
         JSON values, and remarks for the one who made it: what is missing, what was left out.
 
     Raises:
-        PageError: fewer than three sounds, values that are not finite, or a budget too small for the map alone.
-        LabelError: see `read_labels`.
+        PageError: fewer than three sounds, values that are not finite, a budget too small for the map alone, or see
+            `read_labels`.
         MissingExtraError: scikit-learn is not installed.
     """
     if len(paths) < FEWEST:
@@ -79,7 +79,7 @@ def collection_data(
         groupings = [*read_labels(labels, [os.fspath(path) for path in paths], root), *groupings]
     unit = directions(embeddings)
     places = plane(unit)
-    rows, cosines = nearest(unit, NEIGHBOURS)
+    near = [row.tolist() for row in nearest(unit, NEIGHBOURS)]
     sounds: list[dict[str, Any]] = []
     remarks: list[str] = []
     for number, path in enumerate(paths):
@@ -87,7 +87,7 @@ def collection_data(
             "name": names[number],
             "x": round(float(places[number, 0]), 5),
             "y": round(float(places[number, 1]), 5),
-            "near": [[int(row), round(float(cosine), 4)] for row, cosine in zip(rows[number], cosines[number], strict=True)],
+            "near": [[row, round(cosine, 4)] for row, cosine in zip(near[0][number], near[1][number], strict=True)],
         }  # fmt: skip
         try:
             sound |= _heard(path, read_preview(Path(path), options.seconds), options)
@@ -115,7 +115,9 @@ def _heard(path: str | Path, preview: Preview, options: PageOptions) -> dict[str
 
 def link(path: str | Path, page_folder: Path) -> str:
     """A relative address of a file, as a page in `page_folder` may refer to it."""
-    return quote(os.fsencode(os.path.relpath(os.path.realpath(path), os.path.realpath(page_folder))).replace(b"\\", b"/"))
+    return quote(
+        os.fsencode(os.path.relpath(os.path.realpath(path), os.path.realpath(page_folder))).replace(b"\\", b"/")
+    )
 
 
 def _keep_budget(data: dict[str, Any], options: PageOptions) -> list[str]:
@@ -126,8 +128,8 @@ def _keep_budget(data: dict[str, Any], options: PageOptions) -> list[str]:
     room = options.most - bare
     if room < 0:
         raise PageError(
-            f"--max-mb: the map alone takes {bare / MEGABYTE:.1f} MB without any sound, and {options.most / MEGABYTE:g} "
-            f"are allowed; allow more, or show fewer than {len(data['sounds'])} sounds"
+            f"--max-mb: the map alone takes {bare / MEGABYTE:.1f} MB without any sound, and "
+            f"{options.most / MEGABYTE:g} are allowed; allow more, or show fewer than {len(data['sounds'])} sounds"
         )
     if sizes.sum() <= room:
         return []

@@ -9,12 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selfie_hear.audio import printable
+from selfie_hear.explore.page import PageError
 
 NONE = "(none)"
-
-
-class LabelError(ValueError):
-    """A file of labels that cannot be used; the message starts with its path."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ def read_labels(path: Path, sounds: Sequence[str], root: str) -> list[Grouping]:
         sounds: their paths; a row names one by the same path, or by one from the file's own folder or from `root`.
 
     Raises:
-        LabelError: unreadable, no column `path` or no other, a sound twice, or none of the sounds.
+        PageError: unreadable, no column `path` or no other, a sound twice, or none of the sounds.
     """
     name = printable(path)
     try:
@@ -62,11 +59,11 @@ def read_labels(path: Path, sounds: Sequence[str], root: str) -> list[Grouping]:
             reader = csv.DictReader(file, restval="", restkey="")
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise LabelError(f"{name}: cannot be read as CSV in UTF-8 ({error})") from error
+        raise PageError(f"{name}: cannot be read as CSV in UTF-8 ({error})") from error
     columns = [column for column in reader.fieldnames or [] if column != "path"]
     if "path" not in (reader.fieldnames or []) or not columns:
         found = ", ".join(reader.fieldnames or []) or "none"
-        raise LabelError(f"{name}: needs a column 'path' and others to colour by; its columns are {found}")
+        raise PageError(f"{name}: needs a column 'path' and others to colour by; its columns are {found}")
     places = {os.path.realpath(sound): number for number, sound in enumerate(sounds)}
     of: dict[int, dict[str, str]] = {}
     for row in rows:
@@ -74,10 +71,10 @@ def read_labels(path: Path, sounds: Sequence[str], root: str) -> list[Grouping]:
             place = places.get(os.path.realpath(os.path.join(base, row["path"])))  # noqa: PTH118 - any bytes
             if place is not None:
                 if of.setdefault(place, row) is not row:
-                    raise LabelError(f"{name}: names {row['path']} twice")
+                    raise PageError(f"{name}: names {row['path']} twice")
                 break
     if not of:
-        raise LabelError(f"{name}: names none of the {len(sounds)} sounds; the first of them is {printable(sounds[0])}")
+        raise PageError(f"{name}: names none of the {len(sounds)} sounds; the first of them is {printable(sounds[0])}")
     return [
         grouping(column, [of[place][column] or NONE if place in of else NONE for place in range(len(sounds))])
         for column in columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def _seen(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
     """Mel power `(columns, MELS)` and level `(columns,)` in [0, 1] of the file, and its number of samples."""
     power, level, count = Columns(STRIP), Columns(STRIP), 0
 
-    def blocks() -> Any:
+    def blocks() -> Iterator[np.ndarray]:
         nonlocal count
         for block in stream_audio(path, RATE):
             count += len(block)
@@ -88,4 +89,5 @@ def _seen(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
 
 
 def _bytes(values: np.ndarray) -> np.ndarray:
-    return np.rint(255.0 * np.clip(values, 0.0, 1.0)).astype(np.uint8)
+    shaded: np.ndarray = np.rint(255.0 * np.clip(values, 0.0, 1.0)).astype(np.uint8)
+    return shaded

@@ -10,7 +10,7 @@ from selfie_hear.config import MissingExtraError
 from selfie_hear.explore.layout import directions
 
 PROMINENCE = 0.12  # of a peak of novelty, which is between -2 and 2
-ALIKE = 0.35  # mean cosine similarity of parts that count as the same
+ALIKE = 0.7  # cosine similarity of parts that count as the same kind, on average over those of the kind
 KERNEL = 24  # the kernel's half is this fraction of the recording
 
 

@@ -107,7 +107,7 @@ function follow() {
   $("across").style.left = $("down").style.top = `${(100 * now) / span}%`;
   line.setAttribute("aria-valuenow", Math.round(now));
   line.setAttribute("aria-valuetext", `${precise(now)}, part ${letter(data.parts[partAt(now)].group)}`);
-  [...$("parts").children].forEach((item, i) => item.firstElementChild.setAttribute("aria-current", i === partAt(now)));
+  buttons.forEach((button, i) => button.setAttribute("aria-current", i === partAt(now)));
   if (!player.audio.paused && !player.audio.ended) requestAnimationFrame(follow);
 }
 
@@ -149,12 +149,22 @@ addEventListener("keydown", (event) => {
   KEYS[event.key]();
 });
 
-$("parts").append(...data.parts.map(({ start, end, group }) => {
+const many = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
+const groups = [...new Set(data.parts.map((part) => part.group))];
+const buttons = data.parts.map(({ start, end }) => {
+  const button = element("button", {}, precise(start), element("span", { textContent: length(end - start) }));
+  button.addEventListener("click", () => seek(start));
+  return button;
+});
+$("kinds").append(...groups.map((group) => {
   const badge = element("span", { className: "letter", textContent: letter(group) });
   badge.style.background = colour(group, "");
-  const button = element("button", {}, badge, `${precise(start)}`, element("span", { className: "quiet", textContent: length(end - start) }));
-  button.addEventListener("click", () => seek(start));
-  return element("li", {}, button);
+  const own = data.parts.map((part, i) => ({ ...part, i })).filter((part) => part.group === group);
+  const seconds = own.reduce((sum, part) => sum + part.end - part.start, 0);
+  const share = `${Math.round((100 * seconds) / data.seconds)} % in ${many(own.length, "part")}`;
+  return element("li", {}, badge,
+    element("div", { className: "total" }, element("span", { textContent: length(seconds) }), element("span", { className: "quiet", textContent: share })),
+    element("div", { className: "times" }, ...own.map(({ i }) => buttons[i])));
 }));
 
 player.changed = () => {
@@ -166,9 +176,7 @@ player.audio.addEventListener("seeked", follow);
 player.failed = () => ($("problem").textContent = data.url ? `This browser cannot play ${data.url}` : "This browser cannot play the recording");
 $("play").addEventListener("click", KEYS[" "]);
 $("play").disabled = !player.canPlay(data);
-const kinds = new Set(data.parts.map((part) => part.group)).size;
-const many = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
-$("facts").textContent = `${length(data.seconds)} · ${many(data.parts.length, "part")} of ${many(kinds, "kind")}`;
+$("facts").textContent = `${length(data.seconds)} · ${many(data.parts.length, "part")} of ${many(groups.length, "kind")}`;
 if (!player.canPlay(data)) $("problem").textContent = "The recording is not in this page, to keep it small.";
 line.setAttribute("aria-valuemax", Math.round(data.seconds));
 onTheme(redraw);
