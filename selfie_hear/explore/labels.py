@@ -57,12 +57,12 @@ def read_labels(path: Path, sounds: Sequence[str], root: str) -> list[Grouping]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, restval="", restkey="")
-            rows = list(reader)
+            header, rows = list(reader.fieldnames or []), list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise PageError(f"{name}: cannot be read as CSV in UTF-8 ({error})") from error
-    columns = [column for column in reader.fieldnames or [] if column != "path"]
-    if "path" not in (reader.fieldnames or []) or not columns:
-        found = ", ".join(reader.fieldnames or []) or "none"
+    columns = [column for column in header if column != "path"]
+    if "path" not in header or not columns:
+        found = ", ".join(header) or "none"
         raise PageError(f"{name}: needs a column 'path' and others to colour by; its columns are {found}")
     places = {os.path.realpath(sound): number for number, sound in enumerate(sounds)}
     of: dict[int, dict[str, str]] = {}

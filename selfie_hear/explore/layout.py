@@ -51,9 +51,10 @@ def plane(unit: np.ndarray, seed: int = 0) -> np.ndarray:
     except ImportError as error:
         raise MissingExtraError("a map needs scikit-learn: pip install 'selfie_hear[explore]'") from error
     with threadpool_limits(1):  # sums by several threads round differently from run to run, and t-SNE magnifies that
+        values = (unit - unit.mean(axis=0)).astype(np.float64)
+        spread = float(np.abs(values).max()) > 1e-6  # all alike: there is no first component to start from
         few = min(COMPONENTS, *unit.shape)
-        reduced = PCA(few, svd_solver="full").fit_transform(unit.astype(np.float64))
-        spread = reduced[:, 0].std() > 1e-9  # all alike: nothing to lay out, and the start would divide by zero
+        reduced = PCA(few, random_state=seed).fit_transform(values) if spread else values[:, :few]
         perplexity = min(PERPLEXITY, (len(unit) - 1) / 3)
         tsne = TSNE(perplexity=perplexity, init="pca" if spread else "random", random_state=seed)
         places = tsne.fit_transform(reduced).astype(np.float64)

@@ -38,7 +38,7 @@ function clock(seconds) {
   return whole < 3600 ? `${minutes}:${two(whole % 60)}` : `${Math.floor(whole / 3600)}:${two(minutes)}:${two(whole % 60)}`;
 }
 
-const length = (seconds) => (seconds < 60 ? `${seconds.toFixed(seconds < 10 ? 2 : 1)} s` : clock(seconds));
+const length = (seconds) => (seconds < 60 ? `${Number(seconds.toFixed(seconds < 2 ? 2 : 1))} s` : clock(seconds));
 
 // Categories: hues that differ from their neighbours in the list, in two tones each for a light and a dark page.
 const HUES = ["#3d6fe8", "#e8750e", "#0f9d77", "#d63d74", "#8b5cd8", "#b58a00", "#0c9cc0", "#c2502a", "#5d9420", "#b548bd"];

@@ -7,10 +7,9 @@ const labelOf = (i) => group().categories[category(i)];
 
 function facts(i) {
   const { seconds, start, shown: part } = sounds[i];
-  const found = [labelOf(i)];
-  if (seconds !== undefined) found.push(length(seconds));
-  if (part < seconds - 0.05) found.push(`loudest ${length(part)}, from ${clock(start)}`);
-  return found.join(" · ");
+  if (seconds === undefined) return labelOf(i);
+  const whole = part > seconds - 0.05;
+  return `${labelOf(i)} · ${whole ? length(seconds) : `loudest ${length(part)} of ${length(seconds)}, at ${clock(start)}`}`;
 }
 
 function problem(i) {
@@ -36,7 +35,7 @@ function hover(x, y) {
     draw();
   }
   if (i >= 0) {
-    const right = x + 18 + tip.offsetWidth > innerWidth;
+    const right = x + 18 + tip.offsetWidth > room().right + 20;
     const low = y + 14 + tip.offsetHeight > innerHeight;
     tip.style.translate = `${right ? x - 14 - tip.offsetWidth : x + 18}px ${low ? y - 10 - tip.offsetHeight : y + 14}px`;
   }

@@ -41,8 +41,8 @@ def recording_data(path: Path, listener: Listener, options: PageOptions) -> tupl
     if len(times) < 4:
         raise PageError(f"{path.name}: a timeline needs four timestamps or more, 0.2 s, got {len(times)}")
     strip, envelope, samples = _seen(path)
-    structure = find_structure(points)
     step = columns.width * listener.model.grid.step / listener.model.sample_rate  # seconds a column
+    structure = find_structure(points, step)
     seconds = samples / RATE
     starts = [0.0, *(round(change * step, 3) for change in structure.changes)]
     ends = [*starts[1:], round(seconds, 3)]

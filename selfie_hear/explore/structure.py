@@ -7,11 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from selfie_hear.config import MissingExtraError
-from selfie_hear.explore.layout import directions
 
-PROMINENCE = 0.12  # of a peak of novelty, which is between -2 and 2
-ALIKE = 0.7  # cosine similarity of parts that count as the same kind, on average over those of the kind
-KERNEL = 24  # the kernel's half is this fraction of the recording
+PROMINENCE = 0.2  # of a peak of novelty, which is between -2 and 2
+FAR = (
+    0.3  # of the mean's length: a column nearer to the mean has less of a direction, so that hiss is not told from hiss
+)
+ALIKE = 0.6  # cosine similarity of parts that count as the same kind, on average over those of the kind
+KERNEL = 24  # the kernel's half is this fraction of the recording,
+SECONDS = 1.5  # but no shorter, as then syllables would be parts
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class Structure:
     """Of n columns of equal length.
 
     Attributes:
-        similarity: float32 `(n, n)`, cosine of the columns less their mean.
+        similarity: float32 `(n, n)`, cosine of the columns less their mean; less for those close to it.
         novelty: `(n,)`, how much a column's past differs from its future.
         changes: columns that begin a new part.
         groups: of each part, 0 ... in the order of their first appearance; parts that are alike share one.
@@ -31,11 +34,11 @@ class Structure:
     groups: list[int]
 
 
-def find_structure(columns: np.ndarray, half: int | None = None) -> Structure:
+def find_structure(columns: np.ndarray, step: float) -> Structure:
     """Compare columns `(n, D)` with each other and divide them into parts.
 
     Args:
-        half: columns on either side of a change that are compared; default: a `KERNEL`-th of all, at least four.
+        step: seconds between columns.
 
     Raises:
         MissingExtraError: scikit-learn is not installed.
@@ -44,9 +47,12 @@ def find_structure(columns: np.ndarray, half: int | None = None) -> Structure:
         from scipy.signal import find_peaks
     except ImportError as error:
         raise MissingExtraError("a timeline needs scikit-learn: pip install 'selfie_hear[explore]'") from error
-    unit = directions(columns)
+    mean = columns.mean(axis=0, dtype=np.float64)
+    away = columns - mean
+    lengths = np.linalg.norm(away, axis=1, keepdims=True)
+    unit = (away / np.maximum(lengths, max(1e-9, FAR * float(np.linalg.norm(mean))))).astype(np.float32)
     similarity = unit @ unit.T
-    half = half or max(4, round(len(columns) / KERNEL))
+    half = max(1, min(len(columns) // 2, max(round(len(columns) / KERNEL), round(SECONDS / step))))
     curve = novelty(similarity, half)
     peaks, _ = find_peaks(curve, prominence=PROMINENCE, distance=max(1, half // 2))
     changes = [int(peak) for peak in peaks]
