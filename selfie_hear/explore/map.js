@@ -1,4 +1,4 @@
-// The map: where sounds are on the screen, drawing them, panning, zooming, pointing.
+// The map: where sounds are on the screen, and drawing them.
 
 const sounds = data.sounds;
 const canvas = $("map");
@@ -6,10 +6,11 @@ const view = { x: 0, y: 0, k: 1 }; // screen = place * k + (x, y)
 const state = { chosen: -1, stepped: -1, over: -1, hidden: new Set(), found: null, grouping: 0 };
 const RADIUS = sounds.length > 3000 ? 3 : sounds.length > 800 ? 4 : sounds.length > 200 ? 5 : 6.5;
 const TILE = { width: 66, height: 36, zoom: 4, most: 140 }; // spectrograms on the map, when few sounds are in view
-const REACH = 14; // pixels from a sound at which it is pointed at
 let sprites = [];
 let names = [];
-let wanted = false;
+let strong = ""; // colour of rings and lines
+let wanted = false; // a frame
+let stale = true; // the dots, not only the rings
 let fitted = 1;
 
 const group = () => data.groupings[state.grouping];
@@ -55,8 +56,9 @@ function zoom(factor, x, y) {
   draw();
 }
 
-// A dot of each category, drawn once: thousands of copies cost less than thousands of circles.
+// A dot of each category and its name, drawn once: copies cost less than circles and outlined letters.
 function prepare() {
+  strong = ink("--ink");
   const ratio = window.devicePixelRatio || 1;
   const paper = getComputedStyle(document.body).backgroundColor;
   const size = Math.ceil(2 * RADIUS + 4);
@@ -75,7 +77,27 @@ function prepare() {
       return made;
     }),
   );
-  names = group().categories.map(crowd);
+  names = group().categories.length < 2 ? [] : group().categories.map(crowd);
+  names.sort((a, b) => b.size * b.share - a.size * a.share);
+  for (const one of names.slice(0, 200)) one.drawn = drawName(one, ratio, paper);
+}
+
+function drawName({ name, number }, ratio, paper) {
+  const text = name.length > 28 ? `${name.slice(0, 27)}…` : name;
+  const font = "600 13px system-ui, sans-serif";
+  const made = element("canvas", { height: 22 * ratio });
+  let context = made.getContext("2d");
+  context.font = font;
+  const width = Math.ceil(context.measureText(text).width) + 10;
+  made.width = width * ratio;
+  context = made.getContext("2d");
+  context.scale(ratio, ratio);
+  Object.assign(context, { font, textAlign: "center", textBaseline: "middle", lineJoin: "round", lineWidth: 5 });
+  context.strokeStyle = paper;
+  context.strokeText(text, width / 2, 11);
+  context.fillStyle = `color-mix(in oklab, ${colour(number, name)} 55%, ${isDark() ? "white" : "black"})`;
+  context.fillText(text, width / 2, 11);
+  return { image: made, width };
 }
 
 // Where a category's name goes: amid the densest of its sounds.
@@ -93,12 +115,24 @@ function crowd(name, number) {
 }
 
 function draw() {
+  stale = true;
+  drawRings();
+}
+
+function drawRings() {
   if (!wanted) requestAnimationFrame(paint);
   wanted = true;
 }
 
+// Dots and rings are on two canvases: what follows the pointer leaves the dots alone.
 function paint() {
   wanted = false;
+  if (stale) paintDots();
+  stale = false;
+  paintRings(fit($("rings")).context);
+}
+
+function paintDots() {
   const { context, width, height } = fit(canvas);
   const size = Math.ceil(2 * RADIUS + 4);
   const seen = [];
@@ -119,7 +153,6 @@ function paint() {
   context.globalAlpha = 1;
   if (view.k > fitted * TILE.zoom && seen.length <= TILE.most) paintTiles(context, seen);
   paintNames(context);
-  paintChosen(context);
 }
 
 function paintTiles(context, seen) {
@@ -144,33 +177,22 @@ function paintTiles(context, seen) {
 }
 
 function paintNames(context) {
-  const paper = getComputedStyle(document.body).backgroundColor;
   const taken = [];
-  context.font = "600 13px system-ui, sans-serif";
-  context.textAlign = "center";
-  context.textBaseline = "middle";
-  context.lineJoin = "round";
-  for (const one of [...names].sort((a, b) => b.size * b.share - a.size * a.share)) {
-    if (state.hidden.has(one.number) || names.length < 2 || taken.length >= 60) continue;
-    const text = one.name.length > 28 ? `${one.name.slice(0, 27)}…` : one.name;
-    const half = context.measureText(text).width / 2 + 5;
-    const x = one.x * view.k + view.x;
-    const y = -one.y * view.k + view.y;
-    if (taken.some(([a, b, other]) => Math.abs(a - x) < half + other && Math.abs(b - y) < 18)) continue;
-    taken.push([x, y, half]);
-    context.globalAlpha = state.found ? 0.35 : 1;
-    context.strokeStyle = paper;
-    context.lineWidth = 5;
-    context.strokeText(text, x, y);
-    context.fillStyle = `color-mix(in oklab, ${colour(one.number, one.name)} 55%, ${isDark() ? "white" : "black"})`;
-    context.fillText(text, x, y);
+  context.globalAlpha = state.found ? 0.35 : 1;
+  for (const { number, drawn, ...one } of names) {
+    if (state.hidden.has(number) || !drawn) continue;
+    const [x, middle, width] = [one.x * view.k + view.x, -one.y * view.k + view.y, drawn.width];
+    const free = (y) => !taken.some(([a, b, other]) => Math.abs(a - x) < (width + other) / 2 && Math.abs(b - y) < 18);
+    const y = [middle, middle - 19, middle + 19].find(free); // else it goes without
+    if (y === undefined) continue;
+    taken.push([x, y, width]);
+    context.drawImage(drawn.image, x - width / 2, y - 11, width, 22);
   }
   context.globalAlpha = 1;
 }
 
-// Rings and lines: the chosen sound and what is most alike.
-function paintChosen(context) {
-  const strong = ink("--ink");
+// The chosen sound, what is most alike, what is pointed at.
+function paintRings(context) {
   const ring = (i, radius, width) => {
     const [x, y] = screen(i);
     context.beginPath();
@@ -197,59 +219,3 @@ function paintChosen(context) {
   }
   if (state.over >= 0 && state.over !== state.chosen) ring(state.over, RADIUS + 2.5, 1.5);
 }
-
-function pointed(x, y) {
-  let best = -1;
-  let least = REACH;
-  for (let i = 0; i < sounds.length; i++) {
-    if (!shown(i)) continue;
-    const [a, b] = screen(i);
-    const distance = Math.hypot(a - x, b - y);
-    if (distance < least) [best, least] = [i, distance];
-  }
-  return best;
-}
-
-const pointers = new Map();
-let moved = 0;
-
-canvas.addEventListener("pointerdown", (event) => {
-  canvas.setPointerCapture(event.pointerId);
-  pointers.set(event.pointerId, [event.clientX, event.clientY]);
-  if (pointers.size === 1) moved = 0;
-});
-
-canvas.addEventListener("pointermove", (event) => {
-  const before = pointers.get(event.pointerId);
-  if (!before) return event.pointerType === "touch" ? undefined : hover(event.clientX, event.clientY);
-  const [dx, dy] = [event.clientX - before[0], event.clientY - before[1]];
-  const share = 1 / pointers.size;
-  const others = [...pointers].filter(([id]) => id !== event.pointerId).map(([, place]) => place);
-  moved += Math.hypot(dx, dy);
-  view.x += dx * share;
-  view.y += dy * share;
-  if (others.length) {
-    const [x, y] = others[0];
-    moved = Infinity;
-    const factor = Math.hypot(event.clientX - x, event.clientY - y) / Math.max(1, Math.hypot(before[0] - x, before[1] - y));
-    zoom(factor, (event.clientX + x) / 2, (event.clientY + y) / 2);
-  }
-  pointers.set(event.pointerId, [event.clientX, event.clientY]);
-  if (moved > 5) hover(-99, -99);
-  return draw();
-});
-
-canvas.addEventListener("pointerup", (event) => {
-  const i = pointed(event.clientX, event.clientY);
-  if (pointers.size === 1 && moved <= 5 && i >= 0) choose(i);
-  pointers.delete(event.pointerId);
-});
-canvas.addEventListener("pointercancel", (event) => pointers.delete(event.pointerId));
-canvas.addEventListener("pointerleave", () => hover(-99, -99));
-canvas.addEventListener("wheel", (event) => {
-  event.preventDefault();
-  hover(-99, -99);
-  const lines = event.deltaMode === 1 ? 16 : 1;
-  zoom(Math.exp(-Math.max(-240, Math.min(240, event.deltaY * lines)) * 0.002), event.clientX, event.clientY);
-}, { passive: false });
-addEventListener("resize", showAll);

@@ -15,7 +15,10 @@ from typing import Any
 
 import numpy as np
 
-SCRIPTS = {"map": ("page.js", "map.js", "panel.js"), "timeline": ("page.js", "timeline.js")}  # of each kind of page
+SCRIPTS = {
+    "map": ("page.js", "map.js", "pointer.js", "panel.js"),
+    "timeline": ("page.js", "timeline.js"),
+}  # of each kind of page
 
 
 class PageError(ValueError):

@@ -32,7 +32,7 @@ function hover(x, y) {
       tip.firstElementChild.hidden = !sounds[i].spectrogram;
       showPicture(tip.firstElementChild, pictureOf(i));
     }
-    draw();
+    drawRings();
   }
   if (i >= 0) {
     const right = x + 18 + tip.offsetWidth > room().right + 20;
