@@ -23,6 +23,8 @@ from selfie_hear.corpus import Listener, embed_files, find_files
 from selfie_hear.embedder import Embedder
 from selfie_hear.explore.collection import MEGABYTE, PageOptions, collection_data
 from selfie_hear.explore.gather import embed_sounds, is_table, read_sounds
+from selfie_hear.explore.labels import check_labels
+from selfie_hear.explore.layout import check_extra
 from selfie_hear.explore.page import PageError, build_page, check_out, write_page
 from selfie_hear.explore.recording import recording_data
 from selfie_hear.pretrained import (
@@ -120,28 +122,29 @@ def explore(
 ) -> None:
     """Make one page of HTML to look at sounds and hear them: a map of many, a timeline of a single recording."""
     check_out(out)
-    options = PageOptions(preview_seconds, round(max_mb * MEGABYTE), out.parent if link_audio else None)
-    source = Path(paths[0])
-    sounds: list[str] = []
-    failures: list[AudioError] = []
+    check_extra()
+    options = PageOptions(preview_seconds, max_mb, out.parent if link_audio else None)
+    source, failures = Path(paths[0]), list[AudioError]()
     if len(paths) == 1 and is_table(source):
-        sounds, embeddings = read_sounds(source)
+        kind, (sounds, embeddings) = "map", read_sounds(source)
     else:
         files, failures = find_files(paths)
+        kind = "map" if len(files) > 1 else "timeline"
+        if labels is not None:
+            check_labels(labels, files)  # before the work
         embedder = _load(model, branch, device)
         with _progress(len(files)) as report:
             listener = Listener(embedder, report)
-            if len(files) == 1:
+            if kind == "timeline":
                 source = files[0]
                 data, remarks = recording_data(source, listener, options)
             else:
                 sounds, embeddings, unread = embed_sounds(files, listener)
                 failures += unread
-    if sounds:
+    if kind == "map":
         with _progress(len(sounds), "listening") as report:
             data, remarks = collection_data(sounds, embeddings, options, labels, lambda done: report(done, 0.0))
-    kind = "map" if sounds else "timeline"
-    page = build_page(kind, printable(title or source.name or source.resolve().name), data)
+    page = build_page(kind, printable(title or source.resolve().name), data)
     replaced = ", in place of the file that was there" if out.exists() else ""
     write_page(out, page)
     for failure in failures:

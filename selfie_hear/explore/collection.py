@@ -30,19 +30,23 @@ class PageOptions:
 
     Attributes:
         seconds: of each sound, at most.
-        most: bytes of the page.
+        most: size of the page, MB.
         linked_from: the page's folder, if it refers to the sound files where they are instead.
     """
 
     seconds: float = 3.0
-    most: int = 50 * MEGABYTE
+    most: float = 50.0
     linked_from: Path | None = None
 
     def __post_init__(self) -> None:
         if not 0.1 <= self.seconds <= 60.0:
             raise PageError(f"--preview-seconds: expected 0.1 to 60, got {self.seconds:g}")
-        if self.most < MEGABYTE:
-            raise PageError(f"--max-mb: expected 1 or more, got {self.most / MEGABYTE:g}")
+        if not 1.0 <= self.most < float("inf"):
+            raise PageError(f"--max-mb: expected 1 or more, got {self.most:g}")
+
+    @property
+    def bytes(self) -> int:
+        return round(self.most * MEGABYTE)
 
 
 def collection_data(
@@ -125,11 +129,11 @@ def _keep_budget(data: dict[str, Any], options: PageOptions) -> list[str]:
     heard = [sound for sound in data["sounds"] if "audio" in sound]
     sizes = np.array([len(sound["audio"]) for sound in heard], dtype=np.int64)
     bare = SCAFFOLD + len(to_json(data)) - int(sizes.sum())
-    room = options.most - bare
+    room = options.bytes - bare
     if room < 0:
         raise PageError(
             f"--max-mb: the map alone takes {bare / MEGABYTE:.1f} MB without any sound, and "
-            f"{options.most / MEGABYTE:g} are allowed; allow more, or show fewer than {len(data['sounds'])} sounds"
+            f"{options.most:g} are allowed; allow more, or show fewer than {len(data['sounds'])} sounds"
         )
     if sizes.sum() <= room:
         return []

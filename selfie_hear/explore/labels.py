@@ -79,3 +79,11 @@ def read_labels(path: Path, sounds: Sequence[str], root: str) -> list[Grouping]:
         grouping(column, [of[place][column] or NONE if place in of else NONE for place in range(len(sounds))])
         for column in columns
     ]
+
+
+def check_labels(path: Path, sounds: Sequence[Path]) -> None:
+    """Find what is wrong with a file of labels before any work is done for it; see `read_labels`."""
+    if len(sounds) == 1:
+        raise PageError("--labels goes with a map; a single recording has a timeline")
+    names = [os.fspath(sound) for sound in sounds]
+    read_labels(path, names, relative_names(names)[0])

@@ -11,6 +11,18 @@ PERPLEXITY = 30.0
 ROWS = 1024  # whose similarities to all are in memory at once
 
 
+def check_extra() -> None:
+    """
+    Raises:
+        MissingExtraError: scikit-learn is not installed.
+    """
+    try:
+        import sklearn  # noqa: F401
+        import threadpoolctl  # noqa: F401 - with scikit-learn, as is SciPy
+    except ImportError as error:
+        raise MissingExtraError("explore needs scikit-learn: pip install 'selfie_hear[explore]'") from error
+
+
 def directions(embeddings: np.ndarray) -> np.ndarray:
     """Unit vectors float32 `(n, D)` of embeddings `(n, D)` less their mean, as `selfie-hear similarity` compares them;
     one that is the mean becomes zero."""
@@ -44,12 +56,11 @@ def plane(unit: np.ndarray, seed: int = 0) -> np.ndarray:
     Raises:
         MissingExtraError: scikit-learn is not installed.
     """
-    try:
-        from sklearn.decomposition import PCA
-        from sklearn.manifold import TSNE
-        from threadpoolctl import threadpool_limits
-    except ImportError as error:
-        raise MissingExtraError("a map needs scikit-learn: pip install 'selfie_hear[explore]'") from error
+    check_extra()
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
     with threadpool_limits(1):  # sums by several threads round differently from run to run, and t-SNE magnifies that
         values = (unit - unit.mean(axis=0)).astype(np.float64)
         spread = float(np.abs(values).max()) > 1e-6  # all alike: there is no first component to start from

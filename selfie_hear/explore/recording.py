@@ -59,7 +59,7 @@ def recording_data(path: Path, listener: Listener, options: PageOptions) -> tupl
     }  # fmt: skip
     if options.linked_from is not None:
         return {**data, "url": link(path, options.linked_from)}, []
-    room = (options.most - SCAFFOLD - len(to_json(data))) * 3 // 4
+    room = (options.bytes - SCAFFOLD - len(to_json(data))) * 3 // 4
     for level, rate in LEVELS.items():
         if seconds * rate <= room:
             return {**data, "audio": packed(to_mp3(stream_audio(path, RATE), level, constant=True))}, []

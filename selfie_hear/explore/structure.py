@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selfie_hear.config import MissingExtraError
+from selfie_hear.explore.layout import check_extra
 
 PROMINENCE = 0.2  # of a peak of novelty, which is between -2 and 2
 FAR = (
@@ -43,10 +43,9 @@ def find_structure(columns: np.ndarray, step: float) -> Structure:
     Raises:
         MissingExtraError: scikit-learn is not installed.
     """
-    try:
-        from scipy.signal import find_peaks
-    except ImportError as error:
-        raise MissingExtraError("a timeline needs scikit-learn: pip install 'selfie_hear[explore]'") from error
+    check_extra()
+    from scipy.signal import find_peaks
+
     mean = columns.mean(axis=0, dtype=np.float64)
     away = columns - mean
     lengths = np.linalg.norm(away, axis=1, keepdims=True)

@@ -12,8 +12,8 @@ import pytest
 import soundfile
 
 from selfie_hear.explore import collection
-from selfie_hear.explore.collection import MEGABYTE, PageOptions, collection_data
-from selfie_hear.explore.page import PageError, build_page
+from selfie_hear.explore.collection import PageOptions, collection_data
+from selfie_hear.explore.page import PageError, build_page, to_json
 from selfie_hear.explore.preview import MELS
 from tests.conftest import noise
 from tests.explore.reading import Page
@@ -74,13 +74,14 @@ def test_a_sound_that_cannot_be_read_keeps_its_place(tmp_path: Path) -> None:
     assert len(remarks) == 2
 
 
-def test_the_budget_is_kept_and_what_is_left_out_is_said(tmp_path: Path) -> None:
+def test_the_budget_is_kept_and_what_is_left_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collection, "SCAFFOLD", 850_000)
     write_tones(tmp_path, ["a.wav"])
-    soundfile.write(tmp_path / "b.wav", noise(20 * RATE).numpy(), RATE)
+    soundfile.write(tmp_path / "b.wav", noise(2 * RATE).numpy(), RATE)
     paths = [tmp_path / ("a.wav" if number < 3 else "b.wav") for number in range(18)]
-    options = PageOptions(seconds=20.0, most=MEGABYTE)
+    options = PageOptions(most=1.0)
     data, (remark,) = collection_data(paths, embeddings(18), options)
-    assert len(build_page("map", "x", data).encode()) <= options.most
+    assert collection.SCAFFOLD + len(to_json(data)) <= options.bytes
     heard = [number for number, sound in enumerate(data["sounds"]) if "audio" in sound]
     assert data["left_out"] == 18 - len(heard) > 0
     assert remark.startswith(f"{18 - len(heard)} of 18 sounds are on the map but not in the page")
@@ -89,9 +90,9 @@ def test_the_budget_is_kept_and_what_is_left_out_is_said(tmp_path: Path) -> None
 
 
 def test_a_budget_too_small_for_the_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collection, "SCAFFOLD", 2 * MEGABYTE)
+    monkeypatch.setattr(collection, "SCAFFOLD", 2_000_000)
     with pytest.raises(PageError, match=r"--max-mb: the map alone takes 2\.0 MB without any sound, and 1 are allowed"):
-        collection_data(write_tones(tmp_path, ["a.wav", "b.wav", "c.wav"]), embeddings(3), PageOptions(most=MEGABYTE))
+        collection_data(write_tones(tmp_path, ["a.wav", "b.wav", "c.wav"]), embeddings(3), PageOptions(most=1.0))
 
 
 def test_linked_sounds_are_addressed_from_the_page(tmp_path: Path) -> None:
@@ -124,7 +125,9 @@ def test_values_that_are_no_numbers(tmp_path: Path) -> None:
         collection_data(write_tones(tmp_path, ["a.wav", "b.wav", "c.wav"]), values, PageOptions())
 
 
-@pytest.mark.parametrize(("seconds", "most"), [(0.0, 1e7), (61.0, 1e7), (float("nan"), 1e7), (3.0, 1e5)])
+@pytest.mark.parametrize(
+    ("seconds", "most"), [(0.0, 9.0), (61.0, 9.0), (float("nan"), 9.0), (3.0, 0.9), (3.0, float("nan"))]
+)
 def test_options_out_of_range(seconds: float, most: float) -> None:
     with pytest.raises(PageError, match="expected"):
-        PageOptions(seconds, int(most))
+        PageOptions(seconds, most)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from selfie_hear.explore.collection import SCAFFOLD
 from selfie_hear.explore.page import SCRIPTS, PageError, build_page, check_out, packed, write_page
 from tests.explore.reading import Page
 
@@ -92,3 +93,4 @@ def test_scripts_hold_no_end_of_their_element() -> None:
         text = build_page(kind, "x", data())
         assert text.count("</script>") == 2
         assert json.dumps(data(), separators=(",", ":")) in text
+        assert len(text.encode()) < SCAFFOLD

@@ -59,7 +59,7 @@ def test_what_never_changes_is_one_part(count: int) -> None:
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "scipy.signal", None)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(MissingExtraError, match=r"selfie_hear\[explore\]"):
         find_structure(blocks(0, 1), 0.5)
 
