@@ -44,7 +44,7 @@ def find_structure(columns: np.ndarray, step: float) -> Structure:
         MissingExtraError: scikit-learn is not installed.
     """
     check_extra()
-    from scipy.signal import find_peaks
+    from scipy.signal import find_peaks  # type: ignore[import-untyped]
 
     mean = columns.mean(axis=0, dtype=np.float64)
     away = columns - mean
