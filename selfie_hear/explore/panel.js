@@ -8,8 +8,8 @@ const labelOf = (i) => group().categories[category(i)];
 function facts(i) {
   const { seconds, start, shown: part } = sounds[i];
   if (seconds === undefined) return labelOf(i);
-  const whole = part > seconds - 0.05;
-  return `${labelOf(i)} · ${whole ? length(seconds) : `loudest ${length(part)} of ${length(seconds)}, at ${clock(start)}`}`;
+  const from = start ? `, from ${clock(start)}` : "";
+  return `${labelOf(i)} · ${part > seconds - 0.05 ? length(seconds) : `loudest ${length(part)} of ${length(seconds)}${from}`}`;
 }
 
 function problem(i) {
