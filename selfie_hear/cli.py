@@ -22,6 +22,12 @@ from selfie_hear.audio import AudioError, printable
 from selfie_hear.config import ConfigError, MissingExtraError, ReleaseConfig
 from selfie_hear.corpus import ENGINES, SHARD_SIZE, Listener, embed_files, find_files
 from selfie_hear.embedder import Embedder
+from selfie_hear.explore.collection import MEGABYTE, PageOptions, collection_data
+from selfie_hear.explore.gather import embed_sounds, is_table, read_sounds
+from selfie_hear.explore.labels import check_labels
+from selfie_hear.explore.layout import check_extra
+from selfie_hear.explore.page import PageError, build_page, check_out, write_page
+from selfie_hear.explore.recording import recording_data
 from selfie_hear.nearest import MEASURES, NEAREST
 from selfie_hear.origin import KEY, Origin
 from selfie_hear.parquet_rows import DTYPES
@@ -43,6 +49,7 @@ app = typer.Typer(
 )
 console = Console(markup=False, emoji=False, highlight=False)  # file names are printed as they are
 notes = Console(markup=False, emoji=False, highlight=False, stderr=True)
+MANY = 10  # remarks that are printed
 WIDEST = 8  # files whose pairs fit side by side in a terminal
 
 Paths = Annotated[list[str], typer.Argument(help="Audio files, folders or quoted globs.")]
@@ -155,6 +162,55 @@ def search(
 
 
 @app.command()
+def explore(
+    paths: Annotated[list[str], typer.Argument(help="Audio files, folders, quoted globs; or what `embed` wrote.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The page to write.")] = Path("explore.html"),
+    labels: Annotated[Path | None, typer.Option(help="A CSV file: path, and columns to colour by.")] = None,
+    title: Annotated[str, typer.Option(help="Of the page; default: the name of what is shown.")] = "",
+    preview_seconds: Annotated[float, typer.Option(help="Of each sound in the page, the loudest.")] = 3.0,
+    max_mb: Annotated[float, typer.Option(help="Size of the page; sound that does not fit is left out.")] = 50.0,
+    link_audio: Annotated[bool, typer.Option("--link-audio", help="Play the files where they are.")] = False,
+    model: Model = "",
+    branch: Branch = "online",
+    device: Device = "cpu",
+) -> None:
+    """Make one page of HTML to look at sounds and hear them: a map of many, a timeline of a single recording."""
+    check_out(out)
+    check_extra()
+    options = PageOptions(preview_seconds, max_mb, out.parent if link_audio else None)
+    source, failures = Path(paths[0]), list[AudioError]()
+    if len(paths) == 1 and is_table(source):
+        kind, (sounds, embeddings) = "map", read_sounds(source)
+    else:
+        files, failures = find_files(paths)
+        kind = "map" if len(files) > 1 else "timeline"
+        if labels is not None:
+            check_labels(labels, files)  # before the work
+        embedder = _load(model, branch, device)
+        with _progress(len(files)) as report:
+            listener = Listener(embedder, report)
+            if kind == "timeline":
+                source = files[0]
+                data, remarks = recording_data(source, listener, options)
+            else:
+                sounds, embeddings, unread = embed_sounds(files, listener)
+                failures += unread
+    if kind == "map":
+        with _progress(len(sounds), "listening") as report:
+            data, remarks = collection_data(sounds, embeddings, options, labels, lambda done: report(done, 0.0))
+    page = build_page(kind, printable(title or source.resolve().name), data)
+    replaced = ", in place of the file that was there" if out.exists() else ""
+    write_page(out, page)
+    for failure in failures:
+        _complain(f"not embedded: {failure}")
+    for remark in [*remarks[:MANY], *[f"... and {len(remarks) - MANY} more"] * (len(remarks) > MANY)]:
+        notes.print(remark, style="yellow", soft_wrap=True)
+    notes.print(f"{printable(out)}: {kind}, {len(page.encode()) / MEGABYTE:.1f} MB{replaced}", soft_wrap=True)
+    if failures:
+        raise typer.Exit(1)
+
+
+@app.command()
 def models() -> None:
     """List the models that come with the package."""
     grid = Grid("name", "values", "parameters", "file", "data", "licence")
@@ -199,18 +255,18 @@ def _shade(value: float) -> Text:
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Callable[[float, float], None]]:
+def _progress(total: int, doing: str = "embedding") -> Iterator[Callable[[float, float], None]]:
     """A bar over files; yields what to call with the files done and the seconds of audio heard."""
     columns = (
-        TextColumn("embedding"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )  # fmt: skip
     with Progress(*columns, console=notes, transient=True, disable=not notes.is_terminal) as bar:
-        task = bar.add_task("embedding", total=total, rate="")
+        task = bar.add_task(doing, total=total, rate="")
 
         def report(done: float, seconds: float) -> None:
             elapsed = bar.tasks[0].elapsed or 0.0
-            bar.update(task, completed=done, rate=f"{seconds / elapsed:.0f} x real time" if elapsed else "")
+            bar.update(task, completed=done, rate=f"{seconds / elapsed:.0f} x real time" if elapsed and seconds else "")
 
         yield report
 
@@ -224,7 +280,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files go
     try:
         app()
-    except (AudioError, ConfigError, MissingExtraError, ReleaseError, SearchError, TableError, OSError) as error:
+    except (
+        AudioError, ConfigError, MissingExtraError, PageError, ReleaseError, SearchError, TableError, OSError
+    ) as error:  # fmt: skip
         _complain(f"error: {error}")
         raise SystemExit(1) from error
 

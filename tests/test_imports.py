@@ -25,11 +25,16 @@ FLOORS = {
     "selfie_hear.corpus.find": 2, "selfie_hear.corpus.manifest": 3, "selfie_hear.corpus.plan": 7,
     "selfie_hear.corpus.decoding": 7, "selfie_hear.corpus.listener": 8, "selfie_hear.corpus.shard": 8,
     "selfie_hear.corpus.ray_cluster": 9, "selfie_hear.corpus.collection": 10, "selfie_hear.corpus": 11,
-    "selfie_hear.nearest": 8, "selfie_hear.search": 12, "selfie_hear.cli_collections": 13, "selfie_hear.cli": 14,
+    "selfie_hear.nearest": 8, "selfie_hear.search": 12,
+    "selfie_hear.explore": 0, "selfie_hear.explore.columns": 1, "selfie_hear.explore.layout": 1,
+    "selfie_hear.explore.page": 1, "selfie_hear.explore.labels": 2, "selfie_hear.explore.preview": 2,
+    "selfie_hear.explore.structure": 2, "selfie_hear.explore.collection": 3, "selfie_hear.explore.gather": 12,
+    "selfie_hear.explore.recording": 12,
+    "selfie_hear.cli_collections": 13, "selfie_hear.cli": 14,
 }  # fmt: skip
 OPTIONAL = {
     "faiss", "filelock", "huggingface_hub", "librosa", "matplotlib", "onnx", "onnxruntime", "pyarrow", "ray", "rich",
-    "sklearn", "tensorboard", "torchaudio", "transformers", "typer",
+    "scipy", "sklearn", "tensorboard", "torchaudio", "transformers", "typer",
 }  # fmt: skip
 
 

@@ -35,6 +35,7 @@ def test_wheel_content(wheel: Path) -> None:
     for file in ("config.json", "online.safetensors", "target.safetensors", "golden.safetensors", "README.md"):
         assert f"selfie_hear/weights/{DEFAULT}/{file}" in names
     assert "selfie_hear/py.typed" in names
+    assert {f"selfie_hear/explore/{name}" for name in ("page.html", "page.css", "page.js", "timeline.js")} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert wheel.stat().st_size < 40e6
 
