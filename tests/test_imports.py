@@ -30,7 +30,9 @@ FLOORS = {
     "selfie_hear.explore.page": 1, "selfie_hear.explore.labels": 2, "selfie_hear.explore.preview": 2,
     "selfie_hear.explore.structure": 2, "selfie_hear.explore.collection": 3, "selfie_hear.explore.gather": 12,
     "selfie_hear.explore.recording": 12,
-    "selfie_hear.cli_collections": 13, "selfie_hear.cli": 14,
+    "selfie_hear.cli.shared": 13, "selfie_hear.cli.collection": 14, "selfie_hear.cli.similarity": 14,
+    "selfie_hear.cli.search": 14, "selfie_hear.cli.explore": 14, "selfie_hear.cli.models": 14,
+    "selfie_hear.cli.export": 14, "selfie_hear.cli.embed": 15, "selfie_hear.cli": 16, "selfie_hear.cli.__main__": 17,
 }  # fmt: skip
 OPTIONAL = {
     "faiss", "filelock", "huggingface_hub", "librosa", "matplotlib", "onnx", "onnxruntime", "pyarrow", "ray", "rich",

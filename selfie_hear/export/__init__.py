@@ -49,7 +49,7 @@ def export_onnx(
     if not out.parent.is_dir():
         raise ConfigError(f"{out}: the folder {out.parent} does not exist")
     onnx = _library("onnx")
-    folder = find_release(str(model_file_path))
+    folder = find_release(str(model_file_path), branches=(branch,))
     release, model = read_config(folder), load_release(folder, branch)
     if timestamp_window_ms is not None:
         model.timestamp_window_ms = timestamp_window_ms

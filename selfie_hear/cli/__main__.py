@@ -1,0 +1,5 @@
+"""`python -m selfie_hear.cli`."""
+
+from selfie_hear.cli import main
+
+main()
