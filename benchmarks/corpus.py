@@ -4,7 +4,8 @@ Embeds the audio files of the folders (at most --clips of them, evenly chosen), 
 0.5 to 10 s in FLAC, Ogg and 44.1 kHz WAV, into a collection, and prints files per second, the share of the time that
 the main process waited for decoded audio, embedded and wrote, and the ratio to the bare encoder: the same clips one
 after the other from memory. The two take turns; each figure is the median of the rounds, without what it takes to
-start processes, which is printed too.
+start processes, which is printed too. The ratio of the main process's CPU time says what is left on a machine that has
+a core free for decoding; beside other work the ratio of the speeds says how the system shares the cores.
 """
 
 from __future__ import annotations
@@ -86,15 +87,19 @@ def main() -> None:
         bare(model, clips[:10])
         rounds = []
         for _ in range(options.rounds):
+            cpu = [time.process_time()]
             alone = bare(model, clips)
+            cpu.append(time.process_time())
             speed, start, done = collect(model, files, options.workers)
+            cpu.append(time.process_time())
             work = done.done
             busy = work.waiting + work.embedding + work.writing
             shares = [100 * part / busy for part in (work.waiting, work.embedding, work.writing)]
-            rounds.append((speed, alone, speed / alone, start, *shares))
-            say("{:6.1f} files/s, bare {:6.1f}, ratio {:.3f}, start {:.1f} s".format(*rounds[-1]))
-    speed, alone, ratio, start, *shares = (statistics.median(column) for column in zip(*rounds, strict=True))
+            rounds.append((speed, alone, speed / alone, (cpu[1] - cpu[0]) / (cpu[2] - cpu[1]), start, *shares))
+            say("{:6.1f} files/s, bare {:6.1f}, ratio {:.3f}, of CPU time {:.3f}, start {:.1f} s".format(*rounds[-1]))
+    speed, alone, ratio, cpu_ratio, start, *shares = (statistics.median(column) for column in zip(*rounds, strict=True))
     say(f"median: {speed:.1f} files/s, {ratio:.3f} of the bare encoder's {alone:.1f}; {start:.1f} s to the first file")
+    say(f"CPU time of the bare encoder: {cpu_ratio:.3f} of the main process's")
     say("waiting for decoded audio {:.1f} %, embedding {:.1f} %, writing {:.1f} %".format(*shares))
 
 

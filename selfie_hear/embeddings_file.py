@@ -18,7 +18,7 @@ from selfie_hear.origin import KEY, Origin
 from selfie_hear.parquet_rows import pyarrow_parquet
 from selfie_hear.tables import TableError
 
-ROWS = 4096  # in memory at once
+ROWS = 1024  # in memory at once
 
 
 class Embeddings(NamedTuple):
