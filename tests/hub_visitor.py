@@ -91,6 +91,9 @@ def load(source: str, branch: str = "online", **options: Any) -> Loaded:
 
 
 def embedding(model: Any) -> np.ndarray:
-    """What all loaded models are compared by."""
+    """What all loaded models are compared by: in one thread, as another number of them rounds differently."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     embeddings: np.ndarray = get_scene_embeddings(noise(16000)[None], model).numpy()
+    torch.set_num_threads(threads)
     return embeddings
