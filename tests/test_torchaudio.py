@@ -24,8 +24,8 @@ def test_log_mel_is_torchaudios(window: int, n_fft: int, n_mels: int) -> None:
     config = FrontEndConfig(n_fft=n_fft, win_length=window, n_mels=n_mels)
     theirs = torchaudio.transforms.MelSpectrogram(
         sample_rate=config.sample_rate, n_fft=n_fft, win_length=window, hop_length=config.hop_length,
-        f_min=config.f_min, f_max=config.f_max, n_mels=n_mels, power=2.0, norm="slaney", mel_scale="slaney", center=True,
-        pad_mode="constant",
+        f_min=config.f_min, f_max=config.f_max, n_mels=n_mels, power=2.0, norm="slaney", mel_scale="slaney",
+        center=True, pad_mode="constant",
     )  # fmt: skip
     audio = noise(16000)[None]
     ours = LogMel(config)(torch.nn.functional.pad(audio, (window // 2, window // 2)))[:, 0]
