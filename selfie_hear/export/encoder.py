@@ -13,9 +13,9 @@ Tensors = dict[str, Tensor]
 
 
 def prepare_text(encoder: Encoder) -> tuple[str, Tensors]:
-    """`Encoder.prepare`: from "log_mel" `(clips, F, T)` to "planes" `(clips, C, F, T)`, and the tensors it needs.
+    """`Encoder.prepare`: from "near_mel" `(clips, F, T)` to "planes" `(clips, C, F, T)`, and the tensors it needs.
 
-    Of the graph around it, it uses "clips_1", "bands", "mels" and the numbers "zero" to "three".
+    Of the graph around it, it uses "clips_1", "bands" and the numbers "zero" to "three".
 
     Raises:
         ConfigError: an encoder that has no translation; the message names those that have.
@@ -23,7 +23,7 @@ def prepare_text(encoder: Encoder) -> tuple[str, Tensors]:
     if isinstance(encoder, ThreePathNTT):
         return _three_planes(encoder)
     if isinstance(encoder, AudioNTT) and encoder.blocks == 2:
-        return "planes = Unsqueeze (log_mel, one)", {}
+        return "planes = Unsqueeze (near_mel, one)", {}
     raise ConfigError(
         f"the encoder {type(encoder).__name__} cannot be exported to ONNX; "
         "those that can are three_path_ntt, and audio_ntt of two blocks"
@@ -53,7 +53,7 @@ def _three_planes(encoder: ThreePathNTT) -> tuple[str, Tensors]:
     tensors = {"smoothing": (weights / weights.sum()).reshape(1, 1, width, 1), "block": torch.tensor([step])}
     return (
         f"""
-        power = Exp (log_mel)
+        power = Exp (near_mel)
         blocks = AveragePool<kernel_shape = [{step}], strides = [{step}], ceil_mode = 1> (power)
         around = AveragePool<kernel_shape = [{2 * half + 1}], pads = [{half}, {half}]> (blocks)
         level = Log (around)
@@ -64,13 +64,14 @@ def _three_planes(encoder: ThreePathNTT) -> tuple[str, Tensors]:
         level_length = Mul (level_blocks, block)
         level_shape = Concat<axis = 0> (clips_1, bands, level_length)
         level_longer = Reshape (level_columns, level_shape)
-        level_each = Slice (level_longer, zero, mels, two)
-        relative_mel = Sub (log_mel, level_each)
+        near_mels = Shape<start = 2, end = 3> (near_mel)
+        level_each = Slice (level_longer, zero, near_mels, two)
+        relative_mel = Sub (near_mel, level_each)
         relative_plane = Unsqueeze (relative_mel, one)
         edges = Constant<value = int64[8] {{0, 0, {edge}, 0, 0, 0, {edge}, 0}}> ()
         relative_wide = Pad<mode = "edge"> (relative_plane, edges)
         smoothed_plane = Conv (relative_wide, smoothing)
-        plain_plane = Unsqueeze (log_mel, one)
+        plain_plane = Unsqueeze (near_mel, one)
         planes = Concat<axis = 1> (plain_plane, relative_plane, smoothed_plane)
     """,
         tensors,

@@ -48,23 +48,23 @@ def build_graph(model: Embedder, timestamps: bool) -> Any:
     prepare, prepare_tensors = prepare_text(model.encoder)
     encode, encode_tensors = encode_text(model.encoder)
     if timestamps:
-        size, text = model.timestamp_embedding_size, timestamps_text(model, encode)
+        size, text = model.timestamp_embedding_size, timestamps_text(model, prepare, encode)
         results = f"float[clips, frames, {size}] embeddings, float[clips, frames] times_ms"
     else:
-        size, text = model.scene_embedding_size, scene_text(model, encode)
+        size, text = model.scene_embedding_size, scene_text(model, prepare, encode)
         results = f"float[clips, {size}] embeddings"
     proto = onnx.parser.parse_model(
         f"""<ir_version: 9, opset_import: ["" : {OPSET}], producer_name: "selfie_hear">
         selfie_hear (float[clips, samples] audio) => ({results}) {{
-            {_LENGTHS} {hear_text(model.front_end.config)} {prepare} {text}
+            {_LENGTHS} {hear_text(model.front_end.config)} {text}
         }}"""
     )
     outside, inside = spectrum_tensors(model.front_end)
     tensors = {
-        "selfie_hear": {**_numbers(model), **outside, **prepare_tensors},
+        "selfie_hear": {**_numbers(model), **outside},
         # Those of a loop live in its body, where onnxruntime can lay them out for its kernels.
         "hear": inside,
-        "encode": encode_tensors,
+        "encode": {**prepare_tensors, **encode_tensors},
     }
     loops = [attribute.g for node in proto.graph.node for attribute in node.attribute if attribute.name == "body"]
     for graph in (proto.graph, *loops):
@@ -80,6 +80,6 @@ def _numbers(model: Embedder) -> dict[str, Tensor]:
     numbers = {
         "zero": 0, "one": 1, "two": 2, "three": 3, "bands": config.n_mels, "hop": grid.hop, "transform": config.n_fft,
         "before": grid.window // 2, "centre": grid.first_centre, "step": grid.step, "stride": grid.stride,
-        "context": grid.context, "most": PIECE, "chunk": CHUNK, "mel_chunk": CHUNK * grid.stride,
+        "context": grid.context, "reach": grid.reach, "most": PIECE, "chunk": CHUNK, "mel_chunk": CHUNK * grid.stride,
     }  # fmt: skip
     return {name: torch.tensor([value]) for name, value in numbers.items()}

@@ -33,8 +33,8 @@ _MOMENT_WEIGHTS = """
 """
 
 
-def _encode_loop(encode: str, state: dict[str, str], scan: str, pool: str) -> str:
-    """The encoder over chunks of frames; as in `FrameGrid.mel_span` each sees its context, as far as there is any.
+def _encode_loop(prepare: str, encode: str, state: dict[str, str], scan: str, pool: str) -> str:
+    """The encoder over chunks of frames; each sees its context and reach, as far as there is any (`FrameGrid`).
 
     Args:
         state: name and type of what is carried from one chunk to the next.
@@ -61,7 +61,14 @@ def _encode_loop(encode: str, state: dict[str, str], scan: str, pool: str) -> st
             seen_first = Max (with_context, zero)
             to_mel = Add (from_mel, mel_chunk)
             seen_last = Add (to_mel, context)
-            seen = Slice (planes, seen_first, seen_last, three)
+            with_reach = Sub (seen_first, reach)
+            near_first = Max (with_reach, zero)
+            near_last = Add (seen_last, reach)
+            near_mel = Slice (log_mel, near_first, near_last, two)
+            {prepare}
+            from_plane = Sub (seen_first, near_first)
+            to_plane = Sub (seen_last, near_first)
+            seen = Slice (planes, from_plane, to_plane, three)
             {encode}
             ahead = Sub (from_mel, seen_first)
             skipped = Div (ahead, stride)
@@ -74,8 +81,8 @@ def _encode_loop(encode: str, state: dict[str, str], scan: str, pool: str) -> st
     """
 
 
-def scene_text(model: Embedder, encode: str) -> str:
-    """`Embedder.scene`: from "planes" and `encode_text` to "embeddings" `(clips, D)`."""
+def scene_text(model: Embedder, prepare: str, encode: str) -> str:
+    """`Embedder.scene`: from "log_mel" to "embeddings" `(clips, D)`."""
     dim, timed = model.encoder.dim, range(*model.encoder.timed.indices(model.encoder.dim))
     text = f"""
         whole = Constant<value = int64[1] {{{dim}}}> ()
@@ -99,7 +106,7 @@ def scene_text(model: Embedder, encode: str) -> str:
         mean = Cast<to = 1> (mean_wide)
     """
     if model.scene_pooling == "mean_max":
-        return text + _encode_loop(encode, state, "", pool) + mean_max + "embeddings = Add (mean, peak)"
+        return text + _encode_loop(prepare, encode, state, "", pool) + mean_max + "embeddings = Add (mean, peak)"
     text += (
         _MOMENT_WEIGHTS
         + f"""
@@ -125,10 +132,10 @@ def scene_text(model: Embedder, encode: str) -> str:
         moment_values = Cast<to = 1> (moment)
         embeddings = Concat<axis = 1> (mean_max, moment_values)
     """
-    return text + _encode_loop(encode, state, "", pool) + mean_max + end
+    return text + _encode_loop(prepare, encode, state, "", pool) + mean_max + end
 
 
-def timestamps_text(model: Embedder, encode: str) -> str:
+def timestamps_text(model: Embedder, prepare: str, encode: str) -> str:
     """`Embedder.timestamps` and `FrameGrid.centres_ms`: "embeddings" and "times_ms"."""
     window, dim = model.grid.window_frames(model.timestamp_window_ms), model.encoder.dim
     pool = """
@@ -138,7 +145,7 @@ def timestamps_text(model: Embedder, encode: str) -> str:
     """
     around = f"kernel_shape = [{window}], pads = [{window // 2}, {window // 2}]"
     return (
-        _encode_loop(encode, {}, f"float[clips, part, {dim}]", pool)
+        _encode_loop(prepare, encode, {}, f"float[clips, part, {dim}]", pool)
         + f"""
         chunks_in_order = Transpose<perm = [1, 3, 0, 2]> (chunk_results)
         in_chunks = Mul (chunks, size)
