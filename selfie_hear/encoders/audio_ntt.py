@@ -92,8 +92,8 @@ class AudioNTT(Encoder):
             x = self._block(x, self.conv3, self.norm3)
         parts = [x.permute(0, 2, 3, 1).flatten(2)]  # (B, T // 4, F // 4 * C)
         if self.hidden:
-            first = self.dropout(self.fc1(parts[0]).relu_())
-            last = self.fc2(first).relu_()
+            first = self.dropout(F.relu(self.fc1(parts[0])))
+            last = F.relu(self.fc2(first))
             parts = [*parts, last] if self.blocks == 2 else [last]
         return parts if self.blocks == 2 else [part.repeat_interleave(2, dim=1)[:, :count] for part in parts]
 
