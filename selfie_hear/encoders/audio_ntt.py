@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,7 +14,7 @@ from selfie_hear.encoders.base import Encoder
 from selfie_hear.encoders.dropout import Dropout
 from selfie_hear.encoders.input_norm import input_norm
 
-TILE = 1024  # patches
+Convolution = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class AudioNTT(Encoder):
@@ -78,40 +81,31 @@ class AudioNTT(Encoder):
 
     def encode(self, planes: Tensor) -> Tensor:
         """`(B, 1, F, T)` to `(B, T // 4, dim)`."""
-        return torch.cat(self.encode_parts(planes), dim=2)
-
-    def encode_parts(self, planes: Tensor) -> list[Tensor]:
-        """The parts of the values that `encode` gives, `(B, T // 4, D_i)`: local ones, global ones."""
         count = planes.shape[3] // self.stride
         x = self.norm0(planes.transpose(2, 3))  # (B, 1, T, F)
         if self.blocks == 3:
             x = F.pad(x, (0, 0, 0, -x.shape[2] % 8))
-        x = self._block(x, self.conv1, self.norm1)
-        x = self._block(x, self.conv2, self.norm2)
+        x = F.relu(F.max_pool2d(self._convolve(_convolve_plane, x, self.conv1, self.norm1), 2))
+        x = F.relu(F.max_pool2d(self._convolve(_convolve_maps, x, self.conv2, self.norm2), 2))
         if self.blocks == 3:
-            x = self._block(x, self.conv3, self.norm3)
-        parts = [x.permute(0, 2, 3, 1).flatten(2)]  # (B, T // 4, F // 4 * C)
+            x = F.relu(F.max_pool2d(self._convolve(_convolve_maps, x, self.conv3, self.norm3), 2))
+        frames = x.permute(0, 2, 3, 1).flatten(2)  # (B, T // 4, F // 4 * C)
         if self.hidden:
-            first = self.dropout(self.fc1(parts[0]).relu_())
-            last = self.fc2(first).relu_()
-            parts = [*parts, last] if self.blocks == 2 else [last]
-        return parts if self.blocks == 2 else [part.repeat_interleave(2, dim=1)[:, :count] for part in parts]
+            first = self.dropout(F.relu(self.fc1(frames)))
+            last = F.relu(self.fc2(first))
+            frames = torch.cat([frames, last], dim=2) if self.blocks == 2 else last
+        return frames if self.blocks == 2 else frames.repeat_interleave(2, dim=1)[:, :count]
 
-    def _block(self, x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
-        """Convolution, normalisation, max pooling and ReLU; `(B, C, T, F)` to `(B, C', T // 2, F // 2)`."""
-        assert norm.running_var is not None  # for the type checker; all are there
+    def _convolve(self, convolve: Convolution, x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
+        assert norm.running_var is not None  # for the type checker; both are there
         assert norm.running_mean is not None
         assert conv.bias is not None
-        plane = conv.in_channels == 1
         if self.training:
-            maps = _convolve_plane(x, conv.weight, conv.bias) if plane else _convolve_maps(x, conv.weight, conv.bias)
-            return F.max_pool2d(norm(maps), 2).relu_()
+            return cast(Tensor, norm(convolve(x, conv.weight, conv.bias)))
         # With fixed statistics the normalisation is an affine map of the output channels: fold it into the weights.
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-        weight, bias = conv.weight * scale[:, None, None, None], (conv.bias - norm.running_mean) * scale + norm.bias
-        if plane:
-            return _convolve_plane_and_pool(x, weight, bias).relu_()
-        return F.max_pool2d(_convolve_maps(x, weight, bias), 2).relu_()
+        weight = conv.weight * scale[:, None, None, None]
+        return convolve(x, weight, (conv.bias - norm.running_mean) * scale + norm.bias)
 
 
 def _convolve_maps(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -129,27 +123,3 @@ def _convolve_plane(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     patches = torch.stack([*taps, torch.ones_like(taps[0])]).flatten(1)  # (10, B * T * F); the ones are for the bias
     maps = patches.t() @ torch.cat([weight.flatten(1), bias[:, None]], dim=1).t()
     return maps.view(count, frames, bands, -1).permute(0, 3, 1, 2)
-
-
-def _convolve_plane_and_pool(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Max pooling of `_convolve_plane`, `(B, 1, T, F)` to `(B, C, T // 2, F // 2)` channels-last.
-
-    The four products that a maximum is of are the columns of one matrix product over 4x4 patches, in tiles that stay in
-    the cache: the maps before pooling, most of the memory traffic of an encoder, are never written. All tiles are of
-    one size, because matrix kernels for fewer rows round differently.
-    """
-    count, frames, bands, channels = len(x), x.shape[2] // 2, x.shape[3] // 2, len(weight)
-    kernels = torch.stack([F.pad(weight[:, 0], (j, 1 - j, i, 1 - i)) for i in (0, 1) for j in (0, 1)])
-    kernels = kernels.view(4 * channels, 16).t().contiguous()
-    padded = F.pad(x[:, 0], (1, 1, 1, 1))
-    ends = 2 * frames - 1, 2 * bands - 1
-    taps = [padded[:, i : i + ends[0] : 2, j : j + ends[1] : 2] for i in range(4) for j in range(4)]
-    patches = torch.stack(taps).flatten(1)  # (16, B * T // 2 * F // 2)
-    total, pieces = patches.shape[1], []
-    for start in range(0, total, TILE):
-        first = max(0, min(start, total - TILE))
-        maps = patches[:, first : first + TILE].t() @ kernels
-        maps = torch.maximum(maps[:, : 2 * channels], maps[:, 2 * channels :])
-        maps = torch.maximum(maps[:, :channels], maps[:, channels:])
-        pieces.append(maps[start - first :])
-    return torch.cat(pieces).add_(bias).view(count, frames, bands, channels).permute(0, 3, 1, 2)

@@ -97,5 +97,4 @@ class ThreePathNTT(Encoder):
     def encode(self, planes: Tensor) -> Tensor:
         """`(B, 3, F, T)` to `(B, T // 4, dim)`."""
         plain, relative, smoothed = planes.split(1, dim=1)
-        paths = (self.plain, plain), (self.relative, relative), (self.smoothed, smoothed)
-        return torch.cat([part for path, plane in paths for part in path.encode_parts(plane)], dim=2)
+        return torch.cat([self.plain(plain), self.relative(relative), self.smoothed(smoothed)], dim=2)
