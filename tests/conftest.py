@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from selfie_hear import Embedder, load_model
+from selfie_hear.cli import main
 from selfie_hear.config import EncoderConfig, FrontEndConfig, ModelConfig
 
 pytest.register_assert_rewrite("tests.training")  # the modules beside the tests say as much as tests when they fail
 
 ROOT = Path(__file__).resolve().parent.parent
+RunHere = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +34,22 @@ def examples() -> list[Path]:
 def model() -> Embedder:
     """The bundled default."""
     return load_model()
+
+
+@pytest.fixture
+def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[RunHere]:
+    """The command `selfie-hear` in `tmp_path` and this process: exit code and what it said."""
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["selfie-hear", *words])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return int(end.value.code or 0), " ".join(capsys.readouterr().err.split())
+
+    yield call
+    signal.signal(signal.SIGTERM, before)
 
 
 MELS = FrontEndConfig(n_mels=16)

@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from selfie_hear.cli import main
+from tests.conftest import RunHere
 from tests.explore.reading import Page
 
-Run = Callable[..., tuple[int, str]]
 
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """The command in `tmp_path`: exit code and what it said."""
-    before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["selfie-hear", *words])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return int(end.value.code or 0), " ".join(capsys.readouterr().err.split())
-
-    yield call
-    signal.signal(signal.SIGTERM, before)
-
-
-def test_a_folder_then_its_table_make_the_same_map(tmp_path: Path, examples: list[Path], run: Run) -> None:
+def test_a_folder_then_its_table_make_the_same_map(tmp_path: Path, examples: list[Path], run_here: RunHere) -> None:
     (tmp_path / "sounds").mkdir()
     for path in examples:
         (tmp_path / "sounds" / path.name).write_bytes(path.read_bytes())
     (tmp_path / "sounds" / "bad.wav").write_text("not audio")
     (tmp_path / "labels.csv").write_text("path,kind\nsounds/dog_1.ogg,animal\nsounds/dog_2.ogg,animal\n")
-    code, said = run("explore", "sounds", "--labels", "labels.csv")
+    code, said = run_here("explore", "sounds", "--labels", "labels.csv")
     assert code == 1
     assert "not embedded: sounds/bad.wav: " in said and "explore.html: map, 0." in said
     text = (tmp_path / "explore.html").read_text(encoding="utf-8")
@@ -48,8 +28,8 @@ def test_a_folder_then_its_table_make_the_same_map(tmp_path: Path, examples: lis
     assert names == [path.name for path in examples]
     assert names[data["sounds"][names.index("dog_1.ogg")]["near"][0][0]] == "dog_2.ogg"
     assert data["groupings"][0]["categories"] == ["animal", "(none)"]
-    run("embed", "sounds", "-o", "sounds.npz")
-    code, said = run("explore", "sounds.npz", "--labels", "labels.csv", "--title", "sounds")
+    run_here("embed", "sounds", "-o", "sounds.npz")
+    code, said = run_here("explore", "sounds.npz", "--labels", "labels.csv", "--title", "sounds")
     assert code == 0, said
     assert "in place of the file that was there" in said
     assert (tmp_path / "explore.html").read_text(encoding="utf-8") == text
@@ -80,10 +60,10 @@ def test_one_recording_makes_a_timeline(tmp_path: Path, examples: list[Path]) ->
         (["a.npz"], "a.npz: not a table of embeddings"),
     ],
 )
-def test_errors_are_for_people(tmp_path: Path, words: list[str], message: str, run: Run) -> None:
+def test_errors_are_for_people(tmp_path: Path, words: list[str], message: str, run_here: RunHere) -> None:
     for name in ("a.wav", "b.wav", "a.npz"):
         (tmp_path / name).write_text("not audio")
-    code, said = run("explore", *words)
+    code, said = run_here("explore", *words)
     assert code == 1
     assert said.startswith("error: ")
     assert message in said
