@@ -51,8 +51,8 @@ def embed(
     """
     if window is not None and not timestamps:
         raise ConfigError("--window goes with --timestamps")
-    to_folder = out.endswith("/") or not Path(out).suffix
-    if not to_folder and Settings(dtype, shard_size, workers, engine) != Settings():
+    to_folder, settings = out.endswith("/") or not Path(out).suffix, Settings(dtype, shard_size, workers, engine)
+    if not to_folder and settings != Settings():
         raise ConfigError("--dtype, --shard-size, --workers and --engine go with a folder: -o OUT/")
     files, failures = ([], []) if to_folder else find_files(paths)
     embedder, name = load(model, branch, device)
@@ -61,7 +61,6 @@ def embed(
     embedder.precision = precision
     origin = Origin.of(embedder, timestamps, name, branch)
     if to_folder:
-        settings = Settings(dtype, shard_size, workers, engine)
         raise typer.Exit(int(not fill(paths, Path(out), embedder, origin, settings)))
     size = embedder.timestamp_embedding_size if timestamps else embedder.scene_embedding_size
     with open_table(Path(out), size, timestamps, {KEY: origin.to_json()}) as table, progress(len(files)) as report:

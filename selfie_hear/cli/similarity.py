@@ -9,6 +9,7 @@ from rich.text import Text
 from selfie_hear.audio import AudioError, printable
 from selfie_hear.cli.shared import Branch, Device, Model, Paths, console, load, progress
 from selfie_hear.corpus import Listener, find_files
+from selfie_hear.explore.layout import directions
 
 WIDEST = 8  # files whose pairs fit side by side in a terminal
 
@@ -23,9 +24,7 @@ def similarity(paths: Paths, model: Model = "", branch: Branch = "online", devic
     embedder, _ = load(model, branch, device)
     with progress(len(files)) as report:
         listener = Listener(embedder, report)
-        values = np.stack([listener.scene(file) for file in files])
-    values -= values.mean(axis=0)
-    values /= np.linalg.norm(values, axis=1, keepdims=True).clip(min=1e-12)
+        values = directions(np.stack([listener.scene(file) for file in files]))
     cosine = values @ values.T
     others = np.where(np.eye(len(files), dtype=bool), -2.0, cosine)
     numbers = range(len(files)) if len(files) <= WIDEST else ()  # of more files only the nearest is legible

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from selfie_hear.api import get_scene_embeddings, get_timestamp_embeddings
 from selfie_hear.config import ConfigError, MissingExtraError
 from selfie_hear.embedder import Embedder
 from selfie_hear.export.graph import build_graph
+from selfie_hear.files import appears_whole
 from selfie_hear.onnx import FORMAT_VERSION, OnnxModel
 from selfie_hear.pretrained import find_release, load_release, read_config
 
@@ -71,19 +70,12 @@ def export_onnx(
         ),
     }
     onnx.helper.set_model_props(proto, {key: str(value) for key, value in properties.items()})
-    with tempfile.NamedTemporaryFile(dir=out.parent, prefix=f".{out.name}-", suffix=".onnx", delete=False) as file:
-        draft = Path(file.name)
-    try:
-        onnx.save(proto, draft)
-        difference = _difference(model, OnnxModel(draft))
+    with appears_whole(out) as file:
+        file.write(proto.SerializeToString())
+        file.flush()
+        difference = _difference(model, OnnxModel(file.name))
         if not difference < TOLERANCE:
             raise ConfigError(f"{out}: not written, its embeddings differ from PyTorch's by {difference:g}")
-        umask = os.umask(0)
-        os.umask(umask)
-        draft.chmod(0o666 & ~umask)  # as any other new file; temporary ones are private
-        draft.replace(out)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _difference(model: Embedder, exported: OnnxModel) -> float:
