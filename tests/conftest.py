@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,10 @@ from selfie_hear.cli import main
 from selfie_hear.config import EncoderConfig, FrontEndConfig, ModelConfig
 
 pytest.register_assert_rewrite("tests.training")  # the modules beside the tests say as much as tests when they fail
+
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # each has its part of the cores, and so have its children
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // int(workers)))
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 ROOT = Path(__file__).resolve().parent.parent
 RunHere = Callable[..., tuple[int, str]]
