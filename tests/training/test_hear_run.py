@@ -103,9 +103,10 @@ def test_a_program_that_outlives_its_caller_holds_the_lock(tmp_path: Path) -> No
         "              'time.sleep(60)'], out / 'log', os.environ, 'sleeping', lock)\n"
     )
     caller = subprocess.Popen([sys.executable, "-c", holder, str(tmp_path)], cwd=ROOT)
-    pid = tmp_path / "pid"
+    pid, until = tmp_path / "pid", time.monotonic() + 60
     while not (pid.is_file() and pid.read_text()):
         assert caller.poll() is None
+        assert time.monotonic() < until
         time.sleep(0.02)
     caller.kill()
     caller.wait()

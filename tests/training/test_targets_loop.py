@@ -7,7 +7,9 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from selfie_hear.config import ConfigError
 from tests.training.processes import CPU, Ended, command, in_ranks
@@ -66,9 +68,17 @@ def test_a_run_is_resumed_only_with_the_targets_it_was_begun_with(
         Trainer(tiny(), packed, tmp_path / "selfie", CPU, targets=targets)
 
 
-def test_any_objective_may_train_on_the_crops_of_a_table(packed: Path, targets: Path, tmp_path: Path) -> None:
+def test_any_objective_may_train_on_the_crops_of_a_table(
+    packed: Path, targets: Path, tmp_path: Path, hybrid: TrainConfig
+) -> None:
     """So that it is compared with hybrid on the same sounds."""
     trainer = Trainer(tiny(), packed, tmp_path / "run", CPU, targets=targets)
+    rows = np.arange(tiny().batch)
+    heard = trainer.crops.read(1, rows)
+    same = Trainer(hybrid, packed, tmp_path / "hybrid", CPU, targets=targets).crops.read(1, rows)
+    free = Trainer(tiny(), packed, tmp_path / "free", CPU).crops.read(1, rows)
+    assert torch.equal(heard.audio, same.audio)
+    assert not torch.equal(heard.audio, free.audio)
     trainer.fit(2, ignore)
     assert "supervised_loss" not in metrics_of(tmp_path / "run")[0]
 
