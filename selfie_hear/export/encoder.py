@@ -11,6 +11,23 @@ from selfie_hear.encoders.input_norm import FixedNorm
 
 Tensors = dict[str, Tensor]
 
+# Of three blocks: zeros complete the last frame of 8 mel frames, and each is given twice.
+_COMPLETE = """
+    {name}_mels = Shape<start = 3, end = 4> ({name}_normal)
+    {name}_eight = Constant<value = int64[1] {{8}}> ()
+    {name}_beyond = Neg ({name}_mels)
+    {name}_missing = Mod ({name}_beyond, {name}_eight)
+    {name}_edges = Concat<axis = 0> (zero, zero, zero, zero, zero, zero, zero, {name}_missing)
+    {name}_0 = Pad ({name}_normal, {name}_edges)
+"""
+_TWICE = """
+    {name}_each = Unsqueeze ({frames}, two)
+    {name}_times = Concat<axis = 0> (one, one, two, one)
+    {name}_pairs = Expand ({name}_each, {name}_times)
+    {name}_twice_shape = Constant<value = int64[3] {{0, -1, {dim}}}> ()
+    {name}_each_twice = Reshape ({name}_pairs, {name}_twice_shape)
+"""
+
 
 def prepare_text(encoder: Encoder) -> tuple[str, Tensors]:
     """`Encoder.prepare`: from "near_mel" `(clips, F, T)` to "planes" `(clips, C, F, T)`, and the tensors it needs.
@@ -22,11 +39,11 @@ def prepare_text(encoder: Encoder) -> tuple[str, Tensors]:
     """
     if isinstance(encoder, ThreePathNTT):
         return _three_planes(encoder)
-    if isinstance(encoder, AudioNTT) and encoder.blocks == 2:
+    if isinstance(encoder, AudioNTT):
         return "planes = Unsqueeze (near_mel, one)", {}
     raise ConfigError(
         f"the encoder {type(encoder).__name__} cannot be exported to ONNX; "
-        "those that can are three_path_ntt, and audio_ntt of two blocks"
+        "those that can are audio_ntt and three_path_ntt"
     )
 
 
@@ -79,33 +96,34 @@ def _three_planes(encoder: ThreePathNTT) -> tuple[str, Tensors]:
 
 
 def _path(name: str, encoder: AudioNTT, plane: str) -> tuple[str, list[str], Tensors]:
-    """Text, the names of its results and the tensors of one AudioNTT of two blocks."""
+    """Text, the names of its results and the tensors of one AudioNTT."""
     scale, shift = _affine(encoder.norm0)
     tensors = {f"{name}_scale": scale, f"{name}_shift": shift}
-    for block, conv, norm in ((1, encoder.conv1, encoder.norm1), (2, encoder.conv2, encoder.norm2)):
+    blocks = range(1, encoder.blocks + 1)
+    for block in blocks:
+        conv, norm = getattr(encoder, f"conv{block}"), getattr(encoder, f"norm{block}")
         scale, shift = _affine(norm)
-        assert conv.bias is not None  # for the type checker
         weight = conv.weight.transpose(2, 3)  # of (time, frequency): here frequency comes first
         tensors[f"{name}_conv{block}"] = weight * scale[:, None, None, None]
         tensors[f"{name}_bias{block}"] = conv.bias * scale + shift
     text = f"""
         {name}_scaled = Mul ({plane}, {name}_scale)
-        {name}_0 = Add ({name}_scaled, {name}_shift)
+        {name}_normal = Add ({name}_scaled, {name}_shift)
     """
-    for block in (1, 2):
+    text += _COMPLETE.format(name=name) if encoder.blocks == 3 else f"{name}_0 = Identity ({name}_normal)"
+    for block in blocks:
         text += f"""
             {name}_maps{block} = Conv<pads = [1, 1, 1, 1]> ({name}_{block - 1}, {name}_conv{block}, {name}_bias{block})
             {name}_active{block} = Relu ({name}_maps{block})
             {name}_{block} = MaxPool<kernel_shape = [2, 2], strides = [2, 2]> ({name}_active{block})
         """
     text += f"""
-        {name}_frames = Transpose<perm = [0, 3, 2, 1]> ({name}_2)
+        {name}_frames = Transpose<perm = [0, 3, 2, 1]> ({name}_{encoder.blocks})
         {name}_local = Reshape ({name}_frames, flat)
     """
-    if not encoder.hidden:
-        return text, [f"{name}_local"], tensors
+    results = [f"{name}_local", f"{name}_last"] if encoder.hidden else [f"{name}_local"]
     before = f"{name}_local"
-    for layer, linear in (("first", encoder.fc1), ("last", encoder.fc2)):
+    for layer, linear in (("first", encoder.fc1), ("last", encoder.fc2)) if encoder.hidden else ():
         tensors[f"{name}_{layer}_weight"] = linear.weight.t()
         tensors[f"{name}_{layer}_bias"] = linear.bias
         text += f"""
@@ -114,7 +132,9 @@ def _path(name: str, encoder: AudioNTT, plane: str) -> tuple[str, list[str], Ten
             {name}_{layer} = Relu ({name}_{layer}_sum)
         """
         before = f"{name}_{layer}"
-    return text, [f"{name}_local", f"{name}_last"], tensors
+    if encoder.blocks == 3:
+        return text + _TWICE.format(name=name, frames=results[-1], dim=encoder.dim), [f"{name}_each_twice"], tensors
+    return text, results, tensors
 
 
 def _affine(norm: nn.Module) -> tuple[Tensor, Tensor]:

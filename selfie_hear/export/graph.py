@@ -77,9 +77,10 @@ def build_graph(model: Embedder, timestamps: bool) -> Any:
 
 def _numbers(model: Embedder) -> dict[str, Tensor]:
     grid, config = model.grid, model.front_end.config
+    context, chunk = -(-grid.context // grid.unit) * grid.unit, grid.whole_units(CHUNK)  # so that chunks begin at units
     numbers = {
         "zero": 0, "one": 1, "two": 2, "three": 3, "bands": config.n_mels, "hop": grid.hop, "transform": config.n_fft,
         "before": grid.window // 2, "centre": grid.first_centre, "step": grid.step, "stride": grid.stride,
-        "context": grid.context, "reach": grid.reach, "most": PIECE, "chunk": CHUNK, "mel_chunk": CHUNK * grid.stride,
+        "context": context, "reach": grid.reach, "most": PIECE, "chunk": chunk, "mel_chunk": chunk * grid.stride,
     }  # fmt: skip
     return {name: torch.tensor([value]) for name, value in numbers.items()}
