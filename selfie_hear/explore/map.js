@@ -135,6 +135,10 @@ function paint() {
 function paintDots() {
   const { context, width, height } = fit(canvas);
   const size = Math.ceil(2 * RADIUS + 4);
+  const dot = (sprite, x, y) => {
+    // On whole pixels: what lies between them is filtered, and a frame takes twice as long.
+    context.drawImage(sprite, Math.round(x - size / 2), Math.round(y - size / 2), size, size);
+  };
   const seen = [];
   for (let i = 0; i < sounds.length; i++) {
     const [x, y] = screen(i);
@@ -142,13 +146,13 @@ function paintDots() {
     if (shown(i)) seen.push(i);
     else {
       context.globalAlpha = 0.1;
-      context.drawImage(sprites[category(i)][0], x - size / 2, y - size / 2, size, size);
+      dot(sprites[category(i)][0], x, y);
     }
   }
   context.globalAlpha = state.chosen < 0 ? 0.9 : 0.75;
   for (const i of seen) {
     const [x, y] = screen(i);
-    context.drawImage(sprites[category(i)][sounds[i].missing ? 1 : 0], x - size / 2, y - size / 2, size, size);
+    dot(sprites[category(i)][sounds[i].missing ? 1 : 0], x, y);
   }
   context.globalAlpha = 1;
   if (view.k > fitted * TILE.zoom && seen.length <= TILE.most) paintTiles(context, seen);
