@@ -9,10 +9,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def partial_path(path: Path) -> Path:
+    """Where this process writes what becomes `path`; not much longer than 40 letters: names have a longest length."""
+    return path.with_name(f".{path.name[:40]}.partial-{os.getpid()}")
+
+
 @contextmanager
 def appears_whole(path: Path) -> Iterator[io.BufferedRandom]:
-    """A binary file to write; it is flushed to the disk and gets its name at the end, or goes if anything is raised."""
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    """A binary file to write; it is flushed to the disk and gets its name at the end, or goes if anything is raised.
+
+    Of a link, the file that it names is replaced.
+    """
+    path = path.resolve()
+    partial = partial_path(path)
     try:
         with partial.open("w+b") as file:
             yield file

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
 import tempfile
 import zipfile
@@ -14,6 +13,7 @@ from types import TracebackType
 
 import numpy as np
 
+from selfie_hear.files import partial_path
 from selfie_hear.parquet_rows import ParquetRows
 
 ROWS = 4096  # rows that are in memory at once
@@ -34,8 +34,8 @@ class Table(ABC):
             timestamps: whether rows have a time.
             about: texts to keep beside the rows, where the format has a place for them (.csv has none).
         """
-        self.path, self.size, self.timestamps, self.about = path, size, timestamps, about
-        self.partial = path.with_name(f".partial-{os.getpid()}{path.suffix}")  # short: names have a longest length
+        self.path, self.size, self.timestamps, self.about = path.resolve(), size, timestamps, about
+        self.partial = partial_path(self.path)
         self.rows = 0
 
     @abstractmethod

@@ -14,8 +14,9 @@ from selfie_hear.explore.collection import MEGABYTE, PageOptions, collection_dat
 from selfie_hear.explore.gather import embed_sounds, is_table, read_sounds
 from selfie_hear.explore.labels import check_labels
 from selfie_hear.explore.layout import check_extra
-from selfie_hear.explore.page import build_page, check_out, write_page
+from selfie_hear.explore.page import build_page, check_out
 from selfie_hear.explore.recording import recording_data
+from selfie_hear.files import write_whole
 
 MANY = 10  # remarks that are printed
 
@@ -58,7 +59,7 @@ def explore(
             data, remarks = collection_data(sounds, embeddings, options, labels, lambda done: report(done, 0.0))
     page = build_page(kind, printable(title or source.resolve().name), data)
     replaced = ", in place of the file that was there" if out.exists() else ""
-    write_page(out, page)
+    write_whole(out, page)
     for failure in failures:
         complain(f"not embedded: {failure}")
     for remark in [*remarks[:MANY], *[f"... and {len(remarks) - MANY} more"] * (len(remarks) > MANY)]:

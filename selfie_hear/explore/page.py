@@ -6,7 +6,6 @@ import base64
 import hashlib
 import html
 import json
-import os
 import re
 from collections.abc import Mapping
 from importlib.resources import files
@@ -54,22 +53,6 @@ def to_json(data: Mapping[str, Any]) -> str:
 def packed(values: np.ndarray | bytes) -> str:
     """Bytes, or the values of an array row by row, in base64."""
     return base64.b64encode(values if isinstance(values, bytes) else values.tobytes()).decode()
-
-
-def write_page(path: Path, text: str) -> None:
-    """Write the page, whole or not at all; an existing one is replaced.
-
-    Raises:
-        PageError: see `check_out`.
-        OSError: it cannot be written.
-    """
-    path = path.resolve()  # of a link, the file that it names
-    partial = path.with_name(f".partial-{os.getpid()}.html")
-    try:
-        partial.write_text(text, encoding="utf-8", newline="\n")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def check_out(path: Path) -> None:

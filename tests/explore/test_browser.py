@@ -22,8 +22,9 @@ from selfie_hear import Embedder
 from selfie_hear.audio import read_audio
 from selfie_hear.corpus import Listener
 from selfie_hear.explore.collection import PageOptions, collection_data
-from selfie_hear.explore.page import build_page, write_page
+from selfie_hear.explore.page import build_page
 from selfie_hear.explore.recording import recording_data
+from selfie_hear.files import write_whole
 from tests.explore.sounds import embeddings, write_tones
 
 pytestmark = pytest.mark.browser
@@ -66,7 +67,7 @@ def opened(browser: Chrome, tmp_path: Path) -> Iterator[Opened]:
     """Opens a page; at the end, nothing may have been said on the console or asked from anywhere."""
 
     def open_page(kind: str, data: dict[str, Any]) -> None:
-        write_page(tmp_path / "page.html", build_page(kind, f"sounds {NASTY}", data))
+        write_whole(tmp_path / "page.html", build_page(kind, f"sounds {NASTY}", data))
         for name in ("browser", "performance"):
             browser.get_log(name)
         browser.get((tmp_path / "page.html").as_uri())

@@ -83,6 +83,23 @@ def test_text_that_cannot_be_encoded_leaves_nothing(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
+def test_of_a_link_the_file_that_it_names_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    link = tmp_path / "link.txt"
+    link.symlink_to(tmp_path / "there" / "a.txt")
+    for text in ("first", "second"):
+        write_whole(link, text)
+        assert link.is_symlink()
+        assert (tmp_path / "there" / "a.txt").read_text() == text
+    assert names(tmp_path / "there") == ["a.txt"]
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "\u3042" * 85])
+def test_a_name_may_be_as_long_as_the_system_allows(tmp_path: Path, name: str) -> None:
+    write_whole(tmp_path / name, "whole")
+    assert names(tmp_path) == [name]
+
+
 def test_a_folder_that_is_missing_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere.*a\.txt"):
         write_whole(tmp_path / "nowhere" / "a.txt", "text")
