@@ -17,7 +17,7 @@ from training.corpus.shards import shard_name
 from training.corpus.workers import WorkerError
 
 PACK_AND_DIE = """
-import multiprocessing, os, signal, sys
+import multiprocessing, os, signal, sys, time
 from pathlib import Path
 from training.corpus.pack import pack
 
@@ -25,6 +25,8 @@ def die(now):
     print(*(child.pid for child in multiprocessing.active_children()), flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 
+if __name__ == "__mp_main__":  # in a worker: so slow that they cannot be through before the first is reported
+    os.fsync = lambda _: time.sleep(0.3)
 if __name__ == "__main__":
     pack([Path(sys.argv[1])], Path(sys.argv[2]), 8000, workers=2, report=die, shard_bytes=int(sys.argv[3]))
 """
