@@ -18,6 +18,9 @@ from selfie_hear.origin import Origin
 from tests.corpus.conftest import content, embed, make_sounds
 
 COMMAND = [sys.executable, "-m", "selfie_hear.cli"]
+# With so slow a disk that it cannot be through before it is killed.
+CODE = "import os, time; os.fsync = lambda _: time.sleep(0.3); from selfie_hear.cli import main; main()"
+SLOWLY = [sys.executable, "-c", CODE]
 
 
 def embed_and_die(sounds: Path, out: Path, moment: int) -> None:
@@ -60,8 +63,8 @@ def test_killed_at_each_step(sounds: Path, whole: Path, tmp_path: Path) -> None:
 
 def test_a_command_is_killed_and_goes_on(tmp_path: Path) -> None:
     sounds = make_sounds(tmp_path / "in")
-    words = [*COMMAND, "embed", str(sounds), "-o", f"{tmp_path}/out/", "--shard-size", "1", "--workers"]
-    with subprocess.Popen([*words, "1"], stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+    words = ["embed", str(sounds), "-o", f"{tmp_path}/out/", "--shard-size", "1", "--workers"]
+    with subprocess.Popen([*SLOWLY, *words, "1"], stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("shard 1 of 9: 1 files")
         process.kill()
@@ -69,7 +72,7 @@ def test_a_command_is_killed_and_goes_on(tmp_path: Path) -> None:
     assert process.wait() == -signal.SIGKILL
     left = len(list((tmp_path / "out").glob("part-*.parquet")))
     assert 1 <= left < 9
-    result = subprocess.run([*words, "0"], capture_output=True, text=True, check=False, timeout=300)
+    result = subprocess.run([*COMMAND, *words, "0"], capture_output=True, text=True, check=False, timeout=300)
     assert result.returncode == 1
     assert f"goes on with its list of 9 files, {left} of them done" in result.stderr
     assert "7 of 9 files embedded" in result.stderr
