@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -16,7 +16,6 @@ from training.ranks import Ranks
 class SelfieConfig(BootstrapConfig):
     diversity_weight: float = 1.0
     decorrelation_weight: float = 1.0
-    _: KW_ONLY
     decay: float = 0.995  # of the target's moving average
 
 
