@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -16,7 +16,7 @@ from training.ranks import Ranks
 class SelfieConfig(BootstrapConfig):
     diversity_weight: float = 1.0
     decorrelation_weight: float = 1.0
-    decay: float = 0.995  # of the target's moving average
+    decay: float = field(default=0.995, kw_only=True)  # of the target's moving average
 
 
 class Selfie(Bootstrap):
