@@ -7,7 +7,6 @@ installed with its chromedriver, and prints the time from frame to frame and how
 from __future__ import annotations
 
 import argparse
-import copy
 import sys
 import tempfile
 from pathlib import Path
@@ -67,14 +66,15 @@ def main() -> None:
 
 def spread(data: dict, points: int) -> dict:
     """The page's data with as many points, which are its sounds in turn."""
-    many, places = copy.deepcopy(data), np.random.default_rng(0).normal(0.0, 0.3, (points, 2)).clip(-1, 1)
-    known = len(data["sounds"])
-    many["sounds"] = [{**data["sounds"][n % known], "x": x, "y": y} for n, (x, y) in enumerate(places.tolist())]
-    for grouping in many["groupings"]:
-        grouping["of"] = [grouping["of"][n % known] for n in range(points)]
-    for sound in many["sounds"]:
-        sound.pop("audio", None)  # it would make the page large, not slower
-    return many
+    places = np.random.default_rng(0).normal(0.0, 0.3, (points, 2)).clip(-1, 1).tolist()
+    # Audio would make the page large, not slower.
+    known = [{key: value for key, value in sound.items() if key != "audio"} for sound in data["sounds"]]
+    turns = [n % len(known) for n in range(points)]
+    return {
+        **data,
+        "sounds": [{**known[n], "x": x, "y": y} for n, (x, y) in zip(turns, places, strict=True)],
+        "groupings": [{**grouping, "of": [grouping["of"][n] for n in turns]} for grouping in data["groupings"]],
+    }
 
 
 if __name__ == "__main__":

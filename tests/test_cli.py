@@ -149,4 +149,5 @@ def test_errors_are_for_people(tmp_path: Path, run_here: RunHere, words: list[st
     code, said = run_here(*words)
     assert code == 1
     assert message in said
+    assert "Traceback" not in said
     assert not list(tmp_path.glob("*out*"))

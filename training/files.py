@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from selfie_hear.files import appears_whole, write_whole
+from selfie_hear.files import appears_whole, partial_path, write_whole
 
 __all__ = ["appears_whole", "cache_folder", "whole_folder", "write_whole"]
 
@@ -21,7 +21,7 @@ def cache_folder() -> Path:
 @contextmanager
 def whole_folder(out: Path) -> Iterator[Path]:
     """A temporary folder to fill; it becomes `out`, or goes if anything is raised."""
-    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
+    partial = partial_path(out)
     partial.mkdir(parents=True)
     try:
         yield partial

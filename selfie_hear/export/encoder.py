@@ -121,9 +121,9 @@ def _path(name: str, encoder: AudioNTT, plane: str) -> tuple[str, list[str], Ten
         {name}_frames = Transpose<perm = [0, 3, 2, 1]> ({name}_{encoder.blocks})
         {name}_local = Reshape ({name}_frames, flat)
     """
-    results = [f"{name}_local", f"{name}_last"] if encoder.hidden else [f"{name}_local"]
-    before = f"{name}_local"
-    for layer, linear in (("first", encoder.fc1), ("last", encoder.fc2)) if encoder.hidden else ():
+    local = before = f"{name}_local"
+    layers = (("first", encoder.fc1), ("last", encoder.fc2)) if encoder.hidden else ()
+    for layer, linear in layers:
         tensors[f"{name}_{layer}_weight"] = linear.weight.t()
         tensors[f"{name}_{layer}_bias"] = linear.bias
         text += f"""
@@ -133,8 +133,8 @@ def _path(name: str, encoder: AudioNTT, plane: str) -> tuple[str, list[str], Ten
         """
         before = f"{name}_{layer}"
     if encoder.blocks == 3:
-        return text + _TWICE.format(name=name, frames=results[-1], dim=encoder.dim), [f"{name}_each_twice"], tensors
-    return text, results, tensors
+        return text + _TWICE.format(name=name, frames=before, dim=encoder.dim), [f"{name}_each_twice"], tensors
+    return text, [local, before] if encoder.hidden else [local], tensors
 
 
 def _affine(norm: nn.Module) -> tuple[Tensor, Tensor]:
