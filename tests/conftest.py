@@ -7,9 +7,11 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import torch
+from torch import nn
 
 from selfie_hear import Embedder, load_model
 from selfie_hear.cli import main
@@ -23,6 +25,7 @@ if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # each has its part 
 
 ROOT = Path(__file__).resolve().parent.parent
 RunHere = Callable[..., tuple[int, str]]
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @pytest.fixture(scope="session")
@@ -84,6 +87,14 @@ def tiny_embedder(model: ModelConfig) -> Embedder:
 @pytest.fixture
 def tiny() -> Embedder:
     return tiny_embedder(TINY[0])
+
+
+def grown(network: Network) -> Network:
+    """Its residual blocks, which begin as their shortcuts, as training opens them."""
+    for part in network.modules():
+        if isinstance(part, nn.BatchNorm2d) and not part.weight.any():
+            nn.init.ones_(part.weight)
+    return network
 
 
 def noise(samples: int, seed: int = 0) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from selfie_hear.config import ConfigError
 from selfie_hear.encoders.strided import StridedEncoder, half_field
@@ -57,6 +57,9 @@ class ResNet50(StridedEncoder):
             depths=list(DEPTHS),
         )
         self.resnet = library.ResNetModel(config)
+        for stage in self.resnet.encoder.stages:
+            for block in stage.layers:  # begins as its shortcut, as in ResNetish-34
+                nn.init.zeros_(block.layer[-1].normalization.weight)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def network(self, x: Tensor) -> Tensor:

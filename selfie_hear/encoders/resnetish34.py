@@ -48,6 +48,8 @@ class ResNetish34(StridedEncoder):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if isinstance(module, Block):  # begins as its shortcut (Goyal et al. 2017): little gets through 16
+                nn.init.zeros_(module.norm2.weight)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def network(self, x: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from selfie_hear import Embedder, get_scene_embeddings, get_timestamp_embeddings
 from selfie_hear.config import ConfigError, EncoderConfig, FrontEndConfig, ModelConfig
 from selfie_hear.encoders import ENCODERS, build_encoder
 from selfie_hear.frontend import LogMel
-from tests.conftest import noise
+from tests.conftest import grown, noise
 from tests.test_embedder import whole
 
 BANDS = 32
@@ -34,7 +34,7 @@ SEGMENTED = ["clstm", "cvt", "efficientnet_b0"]
 def small_embedder(config: EncoderConfig) -> Embedder:
     """Untrained, with the statistics of some sound; in eval mode."""
     torch.manual_seed(0)
-    embedder = Embedder(ModelConfig(FrontEndConfig(n_mels=BANDS), config)).train()
+    embedder = grown(Embedder(ModelConfig(FrontEndConfig(n_mels=BANDS), config))).train()
     norms = [part for part in embedder.modules() if isinstance(part, torch.nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = None

@@ -6,9 +6,11 @@ import sys
 
 import pytest
 import torch
+from torch import nn
 
 from selfie_hear.config import ConfigError, MissingExtraError
 from selfie_hear.encoders import ResNet50
+from tests.conftest import grown
 
 
 @pytest.mark.parametrize(("stacked", "expected"), [(1, 23_501_762), (3, 23_508_034)])
@@ -33,10 +35,25 @@ def test_three_stacked_mels_hear_what_one_does() -> None:
         assert torch.allclose(one(mel), three(mel), rtol=1e-4, atol=1e-4)
 
 
+def test_its_blocks_begin_as_their_shortcuts() -> None:
+    torch.manual_seed(0)
+    encoder = ResNet50(32, 1, 4, input_mean=0.0, input_std=1.0).eval()
+    mel = torch.randn(1, 1, 32, 96)
+    with torch.no_grad():
+        expected = encoder(mel)
+        spatial = [part for name, part in encoder.named_modules() if name.endswith("layer.1.convolution")]
+        assert len(spatial) == 16
+        for convolution in spatial:
+            convolution.weight.neg_()
+        assert torch.equal(encoder(mel), expected)
+        nn.init.ones_(encoder.resnet.encoder.stages[0].layers[0].layer[-1].normalization.weight)
+        assert not torch.equal(encoder(mel), expected)
+
+
 def test_its_field() -> None:
     """With positive weights nothing hides a loud mel frame: 213 away it is heard, and no further."""
     torch.manual_seed(0)
-    encoder = ResNet50(32, 1, 4, input_mean=0.0, input_std=1.0).double().eval()
+    encoder = grown(ResNet50(32, 1, 4, input_mean=0.0, input_std=1.0)).double().eval()
     with torch.no_grad():
         for weight in encoder.parameters():
             weight.abs_()

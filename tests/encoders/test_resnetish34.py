@@ -9,6 +9,7 @@ from torch import nn
 from selfie_hear.config import ConfigError
 from selfie_hear.encoders import ResNetish34
 from selfie_hear.encoders.resnetish34 import Block
+from tests.conftest import grown
 
 
 def test_the_papers_size() -> None:
@@ -33,10 +34,24 @@ def test_a_block_adds_to_what_it_was_given() -> None:
     assert other(x).shape == (2, 8, 3, 3)
 
 
+def test_its_blocks_begin_as_their_shortcuts() -> None:
+    torch.manual_seed(0)
+    encoder = ResNetish34(16, 2, input_mean=0.0, input_std=1.0).eval()
+    mel = torch.randn(1, 1, 16, 64)
+    with torch.no_grad():
+        expected = encoder(mel)
+        blocks = [part for part in encoder.modules() if isinstance(part, Block)]
+        for block in blocks:
+            block.conv1.weight.neg_()
+        assert torch.equal(encoder(mel), expected)
+        nn.init.ones_(blocks[0].norm2.weight)
+        assert not torch.equal(encoder(mel), expected)
+
+
 def test_its_field() -> None:
     """With positive weights nothing hides a loud mel frame: 226 away it is heard, and no further."""
     torch.manual_seed(0)
-    network = ResNetish34(16, 2, input_mean=0.0, input_std=1.0).double().eval()
+    network = grown(ResNetish34(16, 2, input_mean=0.0, input_std=1.0)).double().eval()
     with torch.no_grad():
         for weight in network.parameters():
             weight.abs_()
