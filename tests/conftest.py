@@ -90,10 +90,12 @@ def tiny() -> Embedder:
 
 
 def grown(network: Network) -> Network:
-    """Its residual blocks, which begin as their shortcuts, as training opens them."""
+    """What begins at zero - residual blocks, gates - opened, as training does."""
     for part in network.modules():
         if isinstance(part, nn.BatchNorm2d) and not part.weight.any():
             nn.init.ones_(part.weight)
+        if isinstance(part, nn.Conv2d) and not part.weight.any():
+            nn.init.normal_(part.weight, std=0.1)
     return network
 
 

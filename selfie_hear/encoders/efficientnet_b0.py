@@ -60,6 +60,10 @@ class EfficientNetB0(StridedEncoder):
                 nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
             if isinstance(module, nn.BatchNorm2d):
                 module.reset_parameters()
+        for block in self.efficientnet.encoder.blocks:  # gates begin equal, residual blocks as in ResNetish-34
+            nn.init.zeros_(block.squeeze_excite.expand.weight)
+            if block.projection.apply_dropout:
+                nn.init.zeros_(block.projection.project_bn.weight)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def network(self, x: Tensor) -> Tensor:

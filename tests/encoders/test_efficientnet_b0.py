@@ -10,6 +10,7 @@ from torch import nn
 
 from selfie_hear.config import ConfigError, MissingExtraError
 from selfie_hear.encoders import EfficientNetB0
+from tests.conftest import grown
 
 
 def test_its_size() -> None:
@@ -33,7 +34,12 @@ def test_it_learns_from_scratch() -> None:
     encoder = EfficientNetB0(32, 0.25)
     norms = [part for part in encoder.modules() if isinstance(part, nn.BatchNorm2d)]
     assert {norm.momentum for norm in norms} == {0.1}
-    assert all(torch.equal(norm.weight, torch.ones_like(norm.weight)) for norm in norms)
+    weights = [norm.weight.unique().tolist() for norm in norms]
+    assert weights.count([0.0]) == 9  # of the 16 blocks 9 add to what they were given
+    assert weights.count([1.0]) == len(norms) - 9
+    gates = [part.weight for name, part in encoder.named_modules() if name.endswith("squeeze_excite.expand")]
+    assert len(gates) == 16
+    assert not any(gate.any() for gate in gates)
     assert {part.p for part in encoder.modules() if isinstance(part, nn.Dropout)} == {0.0}
     out = encoder(torch.randn(4, 1, 32, 96))
     assert float(out.detach().std()) > 0.1
@@ -41,7 +47,7 @@ def test_it_learns_from_scratch() -> None:
 
 def test_all_of_a_segment_is_weighed_and_no_more() -> None:
     torch.manual_seed(0)
-    encoder = EfficientNetB0(32, 0.125, segment=256).eval()
+    encoder = grown(EfficientNetB0(32, 0.125, segment=256)).eval()
     mel = torch.randn(1, 1, 32, 512)
     with torch.no_grad():
         before = encoder(mel)
